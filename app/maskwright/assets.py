@@ -49,8 +49,8 @@ def samples_folder() -> Path:
 
 
 def sample_photo() -> Path:
-    """The bundled photo."""
-    return samples_folder() / "astronaut.jpg"
+    """The bundled photo: a cup of coffee on a saucer, with a spoon."""
+    return samples_folder() / "coffee.png"
 
 
 def sample_volume() -> Path:
