@@ -1,4 +1,4 @@
-"""Annotation = labels + objects of one scan; an object has one label and one mask per slice, and objects may overlap."""
+"""Annotation = labels + objects of one scan; an object has one label and one mask per slice; objects may overlap."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Annotation:
         known = {label.id for label in self.labels}
         for one in self.objects:
             if one.label_id not in known:
-                raise AnnotationError(f"object {one.id} has the label {one.label_id}, which is not in the list of labels")
+                raise AnnotationError(f"object {one.id} has the unknown label {one.label_id}")
 
     @property
     def next_id(self) -> int:

@@ -1,8 +1,8 @@
 """Mask = bounding box + bits: the pixels of one object on one slice, cheap to keep, compare, store and combine.
 
 Coordinates are (y, x) for arrays and boxes (half-open), (x, y) for the points of a ring; pixel centres lie on integers,
-so the outline of a pixel runs at -0.5 and +0.5 around it. Polygons live in ``core.outline``, run lengths in ``core.rle``;
-their functions are also reachable from here.
+so the outline of a pixel runs at -0.5 and +0.5 around it. ``core.outline`` traces and fills
+polygons, ``core.rle`` counts runs.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Mask:
         if not (0 <= y0 <= y1 <= height and 0 <= x0 <= x1 <= width):
             raise ValueError(f"box {self.box} does not lie inside a slice of {height} x {width}")
         if self.bits.dtype != np.bool_ or self.bits.shape != (y1 - y0, x1 - x0):
-            raise ValueError(f"bits must be bool of shape {(y1 - y0, x1 - x0)}, not {self.bits.dtype} {self.bits.shape}")
+            raise ValueError(f"bits must be bool and fill the box {self.box}, not {self.bits.dtype} {self.bits.shape}")
         bits = self.bits.view()
         bits.flags.writeable = False
         object.__setattr__(self, "bits", bits)
@@ -191,7 +191,8 @@ def polygons(mask: Mask) -> list[np.ndarray]:
     -------
     list of numpy.ndarray
         (N, 2) float64 xy rings on half-integers. Outer rings have positive shoelace area (clockwise on screen), holes
-        negative; the areas add up to ``mask.area``. Pixels that touch only at a corner get rings of their own.
+        negative; the areas add up to ``mask.area``. Pixels that touch only at a corner do not connect, so a
+        ring may touch itself there but never crosses itself.
     """
     y0, x0, _, _ = mask.box
     offset = np.array([x0 - 0.5, y0 - 0.5])
@@ -201,7 +202,7 @@ def polygons(mask: Mask) -> list[np.ndarray]:
 def from_polygons(shape_yx: tuple[int, int], rings: list[np.ndarray]) -> Mask:
     """Mask of the pixels whose centre lies inside the rings (even-odd rule, so a ring inside another is a hole).
 
-    Exact inverse of `polygons`. Rings may have any number of points and may leave the slice; what is outside is cut off.
+    Exact inverse of `polygons`. Rings may have any number of points; what leaves the slice is cut off.
     """
     bits, corner_yx = fill_rings(shape_yx, rings)
     return Mask.from_crop(shape_yx, corner_yx, bits)
@@ -242,7 +243,7 @@ def components(mask: Mask, *, diagonal: bool = True) -> list[Mask]:
 
 
 def fill_holes(mask: Mask) -> Mask:
-    """Mask with its holes closed: background that cannot reach the outside without crossing foreground (4-connected)."""
+    """Mask with its holes closed: background that foreground cuts off from the outside (4-connected)."""
     import cv2
 
     if mask.is_empty:
