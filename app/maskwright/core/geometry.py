@@ -100,8 +100,9 @@ class Geometry:
         GeometryError
             If the image has another size, or the grid is sheared, which no SimpleITK format can hold.
         """
-        if tuple(image.GetSize()) != self.shape_zyx[::-1]:
-            raise GeometryError(f"an image of size {tuple(image.GetSize())} does not fit a grid of {self.shape_zyx[::-1]}")
+        size = tuple(image.GetSize())
+        if size != self.shape_zyx[::-1]:
+            raise GeometryError(f"an image of size {size} does not fit a grid of {self.shape_zyx[::-1]}")
         if self.is_sheared:
             raise GeometryError(
                 "the slices of this scan are not at a right angle to their stack (tilted gantry)",
