@@ -1,4 +1,4 @@
-"""Looks whether this machine can run maskwright at all, before anything is installed: Python, venv, Qt's system libraries.
+"""Looks whether this machine can run maskwright, before anything is installed: Python, venv, Qt's system libraries.
 
 Run by the Makefile with the system's Python and the standard library alone. Says exactly which packages are missing;
 as root on Debian or Fedora it installs them.
@@ -38,13 +38,10 @@ def install(debian: list[str], fedora: list[str]) -> bool:
 
 
 def check_python() -> str:
-    if sys.version_info < OLDEST:
-        return (
-            "Python {}.{} or newer is needed, and {} is {}.{}. Install one and name it: make PYTHON=python3.12 …".format(
-                *OLDEST, sys.executable, *sys.version_info[:2]
-            )
-        )
-    return ""
+    if sys.version_info >= OLDEST:
+        return ""
+    found = "{} is {}.{}".format(sys.executable, *sys.version_info[:2])
+    return "Python {}.{} or newer is needed, and {}. Name a newer one: make PYTHON=python3.12".format(*OLDEST, found)
 
 
 def check_venv() -> str:

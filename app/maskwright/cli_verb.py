@@ -1,0 +1,92 @@
+"""What every command is made of: name, arguments, examples, what it does; and the arguments that several share."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """One command of the command line.
+
+    Parameters
+    ----------
+    name
+        The word after `maskwright`.
+    summary
+        One line for the list of commands, without a full stop.
+    examples
+        Lines for `--help`, each a command that works, with a comment after two spaces.
+    arguments
+        Adds this command's arguments to its parser.
+    run
+        Does it; returns the exit code. Raises MaskwrightError for what the user can cause.
+    """
+
+    name: str
+    summary: str
+    examples: str
+    arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+
+    def parser(self) -> argparse.ArgumentParser:
+        """A parser with this command's arguments and examples."""
+        parser = argparse.ArgumentParser(
+            prog=f"maskwright {self.name}",
+            description=f"{self.summary[0].upper()}{self.summary[1:]}.",
+            epilog=f"examples:\n{self.examples}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        self.arguments(parser)
+        return parser
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """`--model` and `--threads`."""
+    parser.add_argument("--model", default="default", metavar="ID", help="installed model, or a model folder")
+    parser.add_argument("--threads", type=whole_number, metavar="N", help="processor threads (all cores if not given)")
+
+
+def add_store(parser: argparse.ArgumentParser) -> None:
+    """`--store`."""
+    parser.add_argument("--store", type=Path, metavar="DIR", help="folder of the stored features")
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """`--json`."""
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def whole_number(text: str) -> int:
+    """A whole number of at least 1, for argparse."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return value
+
+
+def print_json(value: Any) -> None:
+    """Write one JSON document to standard output."""
+    json.dump(value, sys.stdout, indent=2, default=str)
+    sys.stdout.write("\n")
+
+
+def note(text: str) -> None:
+    """Say something beside the result: on standard error, so that pipes and `--json` stay clean."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def in_bytes(count: float) -> str:
+    """A size for people: 812 B, 4.2 MB, 1.3 GB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            break
+        count /= 1000
+    return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
