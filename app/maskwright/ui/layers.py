@@ -1,0 +1,209 @@
+"""What is painted on a slice: pure functions of a frozen scene, listed bottom to top in LAYERS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtGui import QBrush, QColor, QPainter, QPainterPath, QPen
+
+from maskwright.core.prompts import Box, Point, Prompt, Scribble
+from maskwright.ui.picture import Color, Overlay, Picture
+from maskwright.ui.theme import NEGATIVE, ON_CANVAS, POSITIVE
+from maskwright.ui.view_transform import ViewTransform
+
+DOT_RADIUS = 7.0  # widget px, whatever the zoom
+WAIT_RADIUS = 15.0
+SMOOTH_BELOW = 3.0  # widget px per pixel; above it the pixels show as they are
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outline:
+    """Contour of one object, in pixel corners, and how it stands out."""
+
+    path: QPainterPath
+    color: Color
+    is_current: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PreviewShape:
+    """The mask that the prompts gave and that is not committed yet; the overlay covers just its box."""
+
+    box: tuple[int, int, int, int]  # x0, y0, x1, y1, half-open
+    overlay: Overlay
+    path: QPainterPath
+    color: Color
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scene:
+    """Everything a repaint needs."""
+
+    transform: ViewTransform
+    background: QColor
+    picture: Picture | None = None
+    masks: Overlay | None = None
+    outlines: tuple[Outline, ...] = ()
+    preview: PreviewShape | None = None
+    prompts: tuple[Prompt, ...] = ()
+    drag_box: Box | None = None
+    waiting_at: tuple[float, float] | None = None  # image x, y
+    waiting_angle: float = 0.0  # degrees
+    show_masks: bool = True
+
+
+def paint(painter: QPainter, scene: Scene, dirty: QRectF) -> None:
+    """Paint all layers into the dirty rectangle (widget px)."""
+    for layer in LAYERS:
+        painter.save()
+        layer(painter, scene, dirty)
+        painter.restore()
+
+
+def paint_background(painter: QPainter, scene: Scene, dirty: QRectF) -> None:
+    """The ground round the slice."""
+    painter.fillRect(dirty, scene.background)
+
+
+def paint_picture(painter: QPainter, scene: Scene, dirty: QRectF) -> None:
+    """The windowed slice, smooth when it is small and in hard pixels when it is enlarged."""
+    if scene.picture is None:
+        return
+    scale = scene.transform.zoom * min(scene.transform.aspect_yx)
+    painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, scale < SMOOTH_BELOW)
+    image = scene.picture.level_for(scale)
+    target = scene.transform.image_rect(scene.picture.shape_yx)
+    visible = target.intersected(dirty.adjusted(-2, -2, 2, 2))
+    if visible.isEmpty():
+        return
+    source = QRectF(
+        (visible.x() - target.x()) / target.width() * image.width(),
+        (visible.y() - target.y()) / target.height() * image.height(),
+        visible.width() / target.width() * image.width(),
+        visible.height() / target.height() * image.height(),
+    )
+    painter.drawImage(visible, image, source)
+
+
+def paint_masks(painter: QPainter, scene: Scene, dirty: QRectF) -> None:
+    """Fill of the committed objects."""
+    if scene.masks is not None and scene.show_masks:
+        painter.setTransform(scene.transform.pixels_to_widget(), True)
+        painter.drawImage(QPointF(0, 0), scene.masks.image)
+
+
+def paint_outlines(painter: QPainter, scene: Scene, dirty: QRectF) -> None:
+    """Contours of the committed objects, the current one stronger."""
+    if not scene.show_masks:
+        return
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setTransform(scene.transform.pixels_to_widget(), True)
+    for outline in scene.outlines:
+        _contour(painter, outline.path, QColor(*outline.color), 2.4 if outline.is_current else 1.5)
+
+
+def paint_preview(painter: QPainter, scene: Scene, dirty: QRectF) -> None:
+    """The mask under the prompts: filled, with a light contour that tells it from committed ones."""
+    if scene.preview is None or not scene.transform.pixel_rect(scene.preview.box).adjusted(-4, -4, 4, 4).intersects(dirty):
+        return
+    painter.setTransform(scene.transform.pixels_to_widget(), True)
+    x0, y0 = scene.preview.box[:2]
+    painter.drawImage(QPointF(x0, y0), scene.preview.overlay.image)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    color = QColor(*scene.preview.color)
+    _contour(painter, scene.preview.path, QColor(ON_CANVAS), 2.6)
+    pen = QPen(color, 2.6, Qt.PenStyle.CustomDashLine, Qt.PenCapStyle.FlatCap)
+    pen.setDashPattern([2.5, 2.0])
+    pen.setCosmetic(True)
+    painter.strokePath(scene.preview.path, pen)
+
+
+def paint_prompts(painter: QPainter, scene: Scene, dirty: QRectF) -> None:
+    """Dots with their sign, boxes and strokes."""
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    for prompt in scene.prompts:
+        if isinstance(prompt, Box):
+            _box(painter, scene, prompt)
+    for prompt in scene.prompts:
+        if isinstance(prompt, Point):
+            _dot(painter, *scene.transform.to_widget(prompt.x, prompt.y), positive=prompt.positive)
+        elif isinstance(prompt, Scribble):
+            _stroke(painter, scene, prompt)
+
+
+def paint_drag_box(painter: QPainter, scene: Scene, dirty: QRectF) -> None:
+    """The box under the user's finger."""
+    if scene.drag_box is not None:
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        _box(painter, scene, scene.drag_box)
+
+
+def paint_waiting(painter: QPainter, scene: Scene, dirty: QRectF) -> None:
+    """A turning ring round the click that waits for its slice."""
+    if scene.waiting_at is None:
+        return
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    x, y = scene.transform.to_widget(*scene.waiting_at)
+    ring = QRectF(x - WAIT_RADIUS, y - WAIT_RADIUS, 2 * WAIT_RADIUS, 2 * WAIT_RADIUS)
+    painter.setPen(QPen(QColor(0, 0, 0, 150), 5.0))
+    painter.drawEllipse(ring)
+    painter.setPen(QPen(QColor(255, 255, 255, 70), 3.0))
+    painter.drawEllipse(ring)
+    painter.setPen(QPen(QColor(ON_CANVAS), 3.0, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
+    painter.drawArc(ring, round(-scene.waiting_angle * 16), 100 * 16)
+
+
+LAYERS: tuple[Callable[[QPainter, Scene, QRectF], None], ...] = (
+    paint_background,
+    paint_picture,
+    paint_masks,
+    paint_outlines,
+    paint_preview,
+    paint_drag_box,
+    paint_prompts,
+    paint_waiting,
+)
+
+
+def _contour(painter: QPainter, path: QPainterPath, color: QColor, width: float) -> None:
+    """A crisp line with a thin dark seam on both sides, so that it shows on bright and on dark tissue."""
+    for line, thick in ((QColor(0, 0, 0, 120), width + 1.6), (color, width)):
+        pen = QPen(line, thick, Qt.PenStyle.SolidLine, Qt.PenCapStyle.FlatCap, Qt.PenJoinStyle.MiterJoin)
+        pen.setCosmetic(True)
+        painter.strokePath(path, pen)
+
+
+def _box(painter: QPainter, scene: Scene, box: Box) -> None:
+    x0, y0 = scene.transform.to_widget(box.x0 - 0.5, box.y0 - 0.5)
+    x1, y1 = scene.transform.to_widget(box.x1 - 0.5, box.y1 - 0.5)
+    rect = QRectF(x0, y0, x1 - x0, y1 - y0)
+    painter.setBrush(QBrush(Qt.BrushStyle.NoBrush))
+    painter.setPen(QPen(QColor(0, 0, 0, 130), 3.5))
+    painter.drawRect(rect)
+    painter.setPen(QPen(QColor(ON_CANVAS), 1.6))
+    painter.drawRect(rect)
+
+
+def _dot(painter: QPainter, x: float, y: float, *, positive: bool) -> None:
+    painter.setPen(QPen(QColor(0, 0, 0, 140), 1.0))
+    painter.setBrush(QColor("#ffffff"))
+    painter.drawEllipse(QPointF(x, y), DOT_RADIUS + 0.5, DOT_RADIUS + 0.5)
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(QColor(POSITIVE if positive else NEGATIVE))
+    painter.drawEllipse(QPointF(x, y), DOT_RADIUS - 1.2, DOT_RADIUS - 1.2)
+    painter.setPen(QPen(QColor("#ffffff"), 1.8, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
+    painter.drawLine(QPointF(x - 2.8, y), QPointF(x + 2.8, y))
+    if positive:
+        painter.drawLine(QPointF(x, y - 2.8), QPointF(x, y + 2.8))
+
+
+def _stroke(painter: QPainter, scene: Scene, scribble: Scribble) -> None:
+    path = QPainterPath()
+    for i, (x, y) in enumerate(scribble.xy.tolist()):
+        at = QPointF(*scene.transform.to_widget(x, y))
+        path.moveTo(at) if i == 0 else path.lineTo(at)
+    color = QColor(POSITIVE if scribble.positive else NEGATIVE)
+    for line, width in ((QColor(0, 0, 0, 130), 6.0), (color, 4.0)):
+        painter.strokePath(path, QPen(line, width, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))

@@ -1,0 +1,118 @@
+"""Pixels to `QImage`: the windowed slice (rendered once per change) and masks as 8-bit indexed overlays over numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from PySide6.QtCore import QPointF
+from PySide6.QtGui import QColor, QImage, QPainterPath, QPolygonF
+
+from maskwright.core.mask import Mask, polygons
+
+Color = tuple[int, int, int]
+FILL_ALPHA = 72
+FILL_ALPHA_CURRENT = 104
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """A slice ready to be painted, with smaller copies for when it is shown smaller.
+
+    `levels[k]` is the slice at 1 / 2**k of its size; each is a QImage and the bytes under it, which must live as long.
+    """
+
+    shape_yx: tuple[int, int]
+    levels: tuple[tuple[QImage, np.ndarray], ...]
+
+    @classmethod
+    def from_pixels(cls, pixels: np.ndarray) -> Picture:
+        """Picture of (Y, X) or (Y, X, 3) uint8 display pixels."""
+        if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3):
+            raise ValueError(f"display pixels are uint8 (Y, X) or (Y, X, 3), not {pixels.dtype} {pixels.shape}")
+        levels = []
+        shape = (int(pixels.shape[0]), int(pixels.shape[1]))
+        while True:
+            levels.append(_image_over(np.ascontiguousarray(pixels)))
+            if min(pixels.shape[:2]) < 512 or len(levels) == 6:
+                return cls(shape, tuple(levels))
+            pixels = _halved(pixels)
+
+    def level_for(self, scale: float) -> QImage:
+        """The copy to paint from at `scale` widget px per pixel: never more than twice too large."""
+        k = 0
+        while scale < 0.5 and k + 1 < len(self.levels):
+            k, scale = k + 1, scale * 2
+        return self.levels[k][0]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Overlay:
+    """Masks as one indexed image: 0 is clear, every other index one colour with its transparency."""
+
+    image: QImage
+    indices: np.ndarray  # uint8 (Y, X) under the image
+
+
+def overlay_of(shape_yx: tuple[int, int], masks: Iterable[tuple[Mask, Color, bool]]) -> Overlay | None:
+    """Overlay of (mask, colour, is current) from bottom to top, or None when there is nothing to show."""
+    indices = np.zeros(_padded(shape_yx), np.uint8)
+    slots: dict[tuple[Color, bool], int] = {}
+    table = [QColor(0, 0, 0, 0).rgba()]
+    for mask, color, is_current in masks:
+        key = (color, is_current)
+        if key not in slots:
+            slots[key] = min(len(table), 255)
+            if len(table) < 256:
+                table.append(QColor(*color, FILL_ALPHA_CURRENT if is_current else FILL_ALPHA).rgba())
+        y0, x0, y1, x1 = mask.box
+        indices[y0:y1, x0:x1][mask.bits] = slots[key]
+    return _indexed(indices, shape_yx, table) if slots else None
+
+
+def overlay_of_mask(mask: Mask, color: Color, *, alpha: int = FILL_ALPHA_CURRENT) -> Overlay:
+    """Overlay of the box of one mask; its first pixel is the corner of the box."""
+    height, width = mask.bits.shape
+    indices = np.zeros(_padded((height, width)), np.uint8)
+    indices[:height, :width] = mask.bits
+    return _indexed(indices, (height, width), [QColor(0, 0, 0, 0).rgba(), QColor(*color, alpha).rgba()])
+
+
+def outline_of(mask: Mask) -> QPainterPath:
+    """Outline along the pixel edges; its coordinates put the corner of the first pixel at (0, 0)."""
+    path = QPainterPath()
+    for ring in polygons(mask):
+        points = QPolygonF([QPointF(x, y) for x, y in (ring + 0.5).tolist()])
+        path.addPolygon(points)
+        path.closeSubpath()
+    return path
+
+
+def _indexed(indices: np.ndarray, shape_yx: tuple[int, int], table: list[int]) -> Overlay:
+    height, width = shape_yx
+    image = QImage(indices.data, width, height, indices.strides[0], QImage.Format.Format_Indexed8)
+    image.setColorTable(table)
+    return Overlay(image, indices)
+
+
+def _padded(shape_yx: tuple[int, int]) -> tuple[int, int]:
+    """QImage reads rows of a multiple of four bytes."""
+    return shape_yx[0], (shape_yx[1] + 3) // 4 * 4
+
+
+def _image_over(pixels: np.ndarray) -> tuple[QImage, np.ndarray]:
+    height, width = pixels.shape[:2]
+    grey = pixels.ndim == 2
+    form = QImage.Format.Format_Grayscale8 if grey else QImage.Format.Format_RGB888
+    image = QImage(pixels.data, width, height, pixels.strides[0], form)
+    if not grey:  # painting RGB888 converts on every repaint; once is enough
+        return image.convertToFormat(QImage.Format.Format_RGB32), np.empty(0, np.uint8)
+    return image, pixels
+
+
+def _halved(pixels: np.ndarray) -> np.ndarray:
+    height, width = pixels.shape[0] // 2 * 2, pixels.shape[1] // 2 * 2
+    even = pixels[:height, :width].astype(np.uint16)
+    total = even[0::2, 0::2] + even[1::2, 0::2] + even[0::2, 1::2] + even[1::2, 1::2]
+    return ((total + 2) >> 2).astype(np.uint8)
