@@ -90,3 +90,22 @@ def in_bytes(count: float) -> str:
             break
         count /= 1000
     return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+
+
+def project_folder(path: Path) -> Path:
+    """The existing project that is meant: this folder, or the one that belongs to this scan or folder of scans.
+
+    Raises
+    ------
+    StoreError
+        There is none.
+    """
+    from maskwright.core.errors import StoreError
+    from maskwright.session.project import Project, default_folder
+
+    for folder in (path, default_folder(path)):
+        if Project.is_project(folder):
+            return folder
+    raise StoreError(
+        "there is no project", path=path, hint="Name a project folder, or a scan that was opened in maskwright before."
+    )
