@@ -1,0 +1,22 @@
+"""Runs exported models in ONNX Runtime: arrays in, arrays out. The only package that imports onnxruntime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from maskwright.inference.model_folder import find_folder, installed_folders, read_card
+from maskwright.inference.segmenter import OnnxSegmenter, Segmentation, Segmenter
+
+__all__ = ["OnnxSegmenter", "Segmentation", "Segmenter", "installed_folders", "load_segmenter", "read_card"]
+
+
+def load_segmenter(
+    model: str | Path = "default", threads: int | None = None, *, user_models: Path | None = None
+) -> OnnxSegmenter:
+    """Open an installed model by id, or a model folder by path.
+
+    ``threads`` is how many threads one run may use (default: all cores, at most four); ``user_models`` is a folder of
+    models beside the bundled ones. Raises ModelError where the model is not there, its hash differs, or it speaks
+    another contract.
+    """
+    return OnnxSegmenter(find_folder(model, user_models), threads=threads)

@@ -1,0 +1,75 @@
+"""A model folder on disk: found by id, its card read, its files checked against the hashes in the card."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from maskwright.core.errors import ModelError
+from maskwright.core.model_card import ModelCard, card_from_json
+
+CARD = "model.json"
+REINSTALL = "Install the model again."
+
+
+def sha256_of(path: Path) -> str:
+    """Hex sha256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_card(folder: Path) -> ModelCard:
+    """Card of the model in ``folder``. Raises ModelError where there is none or it cannot be used."""
+    path = folder / CARD
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise ModelError(
+            "there is no model here (no model.json)", path=folder, hint="Name an installed model or a model folder."
+        ) from error
+    except (OSError, ValueError) as error:
+        raise ModelError(f"the model card cannot be read ({error})", path=path, hint=REINSTALL) from error
+    card = card_from_json(value, path=path)
+    for role, name in card.files.items():
+        if Path(name).name != name:
+            raise ModelError(f"the {role} file lies outside the model folder ({name})", path=path, hint=REINSTALL)
+        if name not in card.sha256:
+            raise ModelError(f"the card has no hash of {name}", path=path, hint=REINSTALL)
+    return card
+
+
+def checked_file(folder: Path, card: ModelCard, role: str) -> Path:
+    """Path of one file of the model after comparing its hash. Raises ModelError where it is missing or differs."""
+    if role not in card.files:
+        raise ModelError(f"model {card.id} has no {role}", path=folder, hint=REINSTALL)
+    path = folder / card.files[role]
+    if not path.exists():
+        raise ModelError(f"the {role} of model {card.id} is missing", path=path, hint=REINSTALL)
+    if sha256_of(path) != card.sha256[card.files[role]]:
+        raise ModelError(f"the {role} of model {card.id} does not match its hash", path=path, hint=REINSTALL)
+    return path
+
+
+def installed_folders(user_models: Path | None = None) -> dict[str, Path]:
+    """Folders with a card, by id: the bundled ones, then those in ``user_models`` (which win)."""
+    from maskwright.assets import models_folder
+
+    found: dict[str, Path] = {}
+    for root in (models_folder(), user_models):
+        if root is not None and root.is_dir():
+            found |= {p.name: p for p in sorted(root.iterdir()) if (p / CARD).is_file()}
+    return found
+
+
+def find_folder(model: str | Path, user_models: Path | None = None) -> Path:
+    """Folder of an installed model id, or ``model`` itself where it is a folder. Raises ModelError, naming what there is."""
+    installed = installed_folders(user_models)
+    if isinstance(model, str) and model in installed:
+        return installed[model]
+    if Path(model).is_dir():
+        return Path(model)
+    names = ", ".join(sorted(installed)) or "none"
+    raise ModelError(
+        f"there is no model {str(model)!r} (installed: {names})", hint="Name an installed model or a model folder."
+    )

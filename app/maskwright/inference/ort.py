@@ -1,0 +1,36 @@
+"""ONNX Runtime sessions as this app wants them: CPU, few threads, no surprises."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from maskwright.core.errors import ModelError
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+
+def default_threads() -> int:
+    """Threads for one lane: all cores up to four; more gain little on a light head."""
+    return max(1, min(4, os.cpu_count() or 1))
+
+
+def make_session(path: Path, *, threads: int | None = None) -> onnxruntime.InferenceSession:
+    """Open an ONNX file on the CPU. Raises ModelError where ONNX Runtime refuses it."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads or default_threads()
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime raises classes of its own that share no public base
+        raise ModelError(
+            f"ONNX Runtime cannot open this file ({str(error).splitlines()[0]})",
+            path=path,
+            hint="Install the model again.",
+        ) from error

@@ -1,0 +1,157 @@
+"""Segmenter: prompts on the features of a slice -> mask. OnnxSegmenter runs any model of the contract."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from maskwright.core.errors import ModelError
+from maskwright.core.features import Features
+from maskwright.core.model_card import ModelCard
+from maskwright.core.preprocess import Intensity, SliceTransform, intensity_for, normalised
+from maskwright.core.prompts import Box, Point, Prompts, Scribble
+from maskwright.inference.model_folder import checked_file, read_card
+from maskwright.inference.ort import make_session
+
+STROKE_STEP_PX = 16.0
+"""Distance of the points a stroke is resampled to, in encoder-input pixels."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Segmentation:
+    """Answer to the prompts of one object.
+
+    ``mask`` (Y, X) bool at the size of the slice; ``logits`` (h, w) float32 of the chosen candidate over the square
+    encoder input, to be fed back; ``score`` predicted IoU, 0..1; ``state`` what some families remember.
+    """
+
+    mask: np.ndarray
+    logits: np.ndarray
+    score: float
+    state: np.ndarray | None = None
+
+
+class Segmenter(Protocol):
+    """What the session needs of a model. Thread-safe: ``encode`` and ``segment`` may run at the same time."""
+
+    @property
+    def card(self) -> ModelCard:
+        """What the model is."""
+        ...
+
+    def encode(
+        self, image: np.ndarray, *, modality: str | None = None, intensity: Intensity | None = None
+    ) -> Features:
+        """Features of one slice, (Y, X) of any number type or (Y, X, 3) uint8 RGB."""
+        ...
+
+    def segment(self, features: Features, prompts: Prompts, *, previous: Segmentation | None = None) -> Segmentation:
+        """Mask for ``prompts``; ``previous`` is the answer before the newest prompt."""
+        ...
+
+
+def prompt_points(prompts: Prompts, transform: SliceTransform) -> tuple[np.ndarray, np.ndarray]:
+    """Prompts as the contract's tensors: coords (1, N, 2) and labels (1, N) float32, N >= 1 (a pad where there is none).
+
+    The newest box counts; strokes become points at equal arc length.
+    """
+    coords: list[np.ndarray] = []
+    labels: list[float] = []
+    box = prompts.box
+    for prompt in prompts:
+        if isinstance(prompt, Point):
+            coords.append(np.array([[prompt.x, prompt.y]], np.float32))
+            labels.append(float(prompt.positive))
+        elif isinstance(prompt, Scribble):
+            points = prompt.resampled(STROKE_STEP_PX / transform.scale)
+            coords.append(points)
+            labels += [float(prompt.positive)] * len(points)
+        elif isinstance(prompt, Box) and prompt is box:
+            # half-open edges lie half a pixel before the centre of the pixel they name
+            coords.append(np.array([[prompt.x0 - 0.5, prompt.y0 - 0.5], [prompt.x1 - 0.5, prompt.y1 - 0.5]], np.float32))
+            labels += [2.0, 3.0]
+    if not labels:
+        return np.zeros((1, 1, 2), np.float32), np.full((1, 1), -1, np.float32)
+    return transform.points_to_input(np.concatenate(coords))[None], np.array([labels], np.float32)
+
+
+class OnnxSegmenter:
+    """A model folder, run by ONNX Runtime. The head opens at once, the encoder at the first ``encode``."""
+
+    def __init__(self, folder: Path, *, threads: int | None = None) -> None:
+        """Open the model in ``folder``. Raises ModelError where card, hash or file do not fit."""
+        self.folder = folder
+        self._card = read_card(folder)
+        self._threads = threads
+        self._head = make_session(checked_file(folder, self._card, "head"), threads=threads)
+        self._head_inputs = {i.name for i in self._head.get_inputs()}
+        self._encoder: Any = None
+        self._opening = threading.Lock()
+
+    @property
+    def card(self) -> ModelCard:
+        """What the model is."""
+        return self._card
+
+    def encode(
+        self, image: np.ndarray, *, modality: str | None = None, intensity: Intensity | None = None
+    ) -> Features:
+        """Features of one slice. ``intensity`` is the scan's; without it the slice's own range is used.
+
+        Raises ValueError for a shape that is neither (Y, X) nor (Y, X, 3), ModelError where the encoder cannot run.
+        """
+        if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3) or 0 in image.shape:
+            raise ValueError(f"an image is (Y, X) or (Y, X, 3), got {image.shape}")
+        card = self._card
+        transform = SliceTransform((image.shape[0], image.shape[1]), card.input_size)
+        rgb = (intensity or intensity_for(image, modality)).apply(image)
+        x = normalised(transform.image_to_input(rgb), transform.inner_yx, mean=card.mean_rgb, std=card.std_rgb)
+        outputs = self._encoder_session().run([f.name for f in card.features], {"image": x})
+        arrays = tuple(o.astype(f.dtype, copy=False) for o, f in zip(outputs, card.features, strict=True))
+        return Features(arrays, (image.shape[0], image.shape[1]))
+
+    def segment(self, features: Features, prompts: Prompts, *, previous: Segmentation | None = None) -> Segmentation:
+        """Mask for ``prompts`` on ``features``; one head run, no encode.
+
+        Raises ModelError for a kind of prompt the model does not take.
+        """
+        card = self._card
+        if prompts.text and "text" not in card.prompts:
+            raise ModelError(f"model {card.id} does not take text", hint="Use clicks, a box or a scribble.")
+        transform = SliceTransform(features.shape_yx, card.input_size)
+        coords, labels = prompt_points(prompts, transform)
+        feed = {f.name: a for f, a in zip(card.features, features.arrays, strict=True)}
+        start = np.zeros((1, 1, *card.logits_shape), np.float32)
+        if previous is not None:
+            start[0, 0] = previous.logits
+        feed |= {
+            "point_coords": coords,
+            "point_labels": labels,
+            "mask_input": start,
+            "has_mask_input": np.array([previous is not None], np.float32),
+        }
+        names = ["logits", "scores"]
+        if card.state_shape is not None:
+            state = previous.state if previous is not None else None
+            feed["state_in"] = state if state is not None else np.zeros(card.state_shape, np.float32)
+            feed["has_state"] = np.array([state is not None], np.float32)
+            names.append("state_out")
+        outputs = self._head.run(names, {k: v for k, v in feed.items() if k in self._head_inputs})
+        best = int(outputs[1][0].argmax())
+        logits = np.ascontiguousarray(outputs[0][0, best])
+        return Segmentation(
+            mask=transform.logits_to_slice(logits) > 0,
+            logits=logits,
+            score=float(outputs[1][0, best]),
+            state=outputs[2] if len(outputs) > 2 else None,
+        )
+
+    def _encoder_session(self) -> Any:  # noqa: ANN401  (onnxruntime has no public type that is cheap to import)
+        with self._opening:
+            if self._encoder is None:
+                self._encoder = make_session(checked_file(self.folder, self._card, "encoder"), threads=self._threads)
+            return self._encoder

@@ -1,0 +1,177 @@
+"""Trains neck and head on stored trunk features: one loop, resumable, with an average of the weights."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from maskwright_models.data.samples import Sample, SampleSource
+from maskwright_models.train.losses import head_loss
+from maskwright_models.train.simulation import begin, look_ahead
+from maskwright_models.zoo.dinov2_imsa import Head, HeadConfig, Neck
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """Recipe. ``hours`` is the whole budget: the learning rate falls with the time used, also over restarts."""
+
+    hours: float = 2.0
+    views: int = 5
+    objects: int = 3
+    rate: float = 2e-3
+    weight_decay: float = 0.03
+    warmup_steps: int = 150
+    clip: float = 1.0
+    average: float = 0.998
+    seed: int = 1
+    save_minutes: float = 4.0
+    log_steps: int = 20
+
+
+class Trainable(nn.Module):
+    """Neck and head together, what is trained and averaged."""
+
+    def __init__(self, config: HeadConfig) -> None:
+        super().__init__()
+        self.neck = Neck(config)
+        self.head = Head(config)
+
+
+class Trainer:
+    """State of one training run in ``folder``: ``last.pt`` to go on from, ``log.jsonl`` with one row per log step."""
+
+    def __init__(self, folder: Path, source: SampleSource, *, model: HeadConfig, recipe: TrainConfig, device: torch.device) -> None:
+        self.folder, self.source, self.recipe, self.device = folder, source, recipe, device
+        self.config = model
+        torch.manual_seed(recipe.seed)
+        self.net = Trainable(model).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = copy.deepcopy(self.net).eval().requires_grad_(requires_grad=False)
+        decay = [p for p in self.net.parameters() if p.ndim > 1]
+        plain = [p for p in self.net.parameters() if p.ndim <= 1]
+        groups = [{"params": decay, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+        self.optimiser = torch.optim.AdamW(groups, lr=recipe.rate, betas=(0.9, 0.99))
+        self.step, self.seconds = 0, 0.0
+        if (folder / "last.pt").exists():
+            self._load()
+
+    def run(self, *, on_save: Callable[[Trainer], None] | None = None) -> None:
+        """Train until the budget is used up."""
+        rng = np.random.default_rng([self.recipe.seed, self.step])
+        batches = self.source.batches(self.recipe.views, seed=self.recipe.seed + self.step)
+        last, saved, rows = time.monotonic(), time.monotonic(), []
+        self.net.train()
+        while self.progress < 1:
+            rows.append(self._one_step(next(batches), rng))
+            now = time.monotonic()
+            self.seconds, last = self.seconds + now - last, now
+            if self.step % self.recipe.log_steps == 0:
+                self._log(rows)
+                rows = []
+            if now - saved > 60 * self.recipe.save_minutes or self.progress >= 1:
+                self.save()
+                saved = now
+                if on_save is not None:
+                    on_save(self)
+
+    @property
+    def progress(self) -> float:
+        """Share of the budget used, 0..1."""
+        return min(1.0, self.seconds / (3600 * self.recipe.hours))
+
+    def _autocast(self) -> torch.autocast:
+        half = torch.bfloat16 if self.device.type == "cpu" else torch.float16
+        return torch.autocast(self.device.type, half)
+
+    def _one_step(self, samples: list[Sample], rng: np.random.Generator) -> dict[str, float]:
+        recipe = self.recipe
+        rate = recipe.rate * min(1.0, (self.step + 1) / recipe.warmup_steps) * (0.02 + 0.98 * (1 + math.cos(math.pi * self.progress)) / 2)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        tokens = torch.from_numpy(np.stack([s.tokens for s in samples])).to(self.device).float()
+        image = torch.from_numpy(np.stack([s.image for s in samples])).to(self.device)
+        per_view = samples[0].truths.shape[0]
+        truths = np.concatenate([s.truths for s in samples])
+        valid = np.repeat(np.stack([s.valid for s in samples]), per_view, 0)
+        index = torch.arange(len(samples), device=self.device).repeat_interleave(per_view)
+        maps = self.net.neck(
+            tokens.contiguous(memory_format=torch.channels_last), image.contiguous(memory_format=torch.channels_last)
+        )
+        features = tuple(m[index] for m in maps)
+        state = begin(truths, valid, rng, self.device)
+        ahead = min(6, int(rng.geometric(0.5)) - 1)
+        look_ahead(self.net.head, tuple(f.detach() for f in features), state, ahead, self._autocast)
+        truth = torch.from_numpy(truths).to(self.device).float()[:, None]
+        mask = torch.from_numpy(valid).to(self.device).float()[:, None]
+        total: Tensor = torch.zeros((), device=self.device)
+        out: dict[str, float] = {"ahead": float(ahead), "rate": rate}
+        for k in range(2):
+            logits, scores = self.net.head(*features, *state.inputs(self.device))
+            loss = head_loss(logits, scores, truth, mask)
+            total = total + loss.total
+            out |= {f"mask{k}": loss.mask.item(), f"score{k}": loss.score.item(), f"iou{k}": loss.iou.item(), f"chosen{k}": loss.chosen_iou.item()}
+            if k == 0:
+                state.advance(logits.detach(), scores.detach())
+        self.optimiser.zero_grad(set_to_none=True)
+        (total / 2).backward()
+        norm = nn.utils.clip_grad_norm_(self.net.parameters(), recipe.clip)
+        if torch.isfinite(norm):
+            self.optimiser.step()
+        self.step += 1
+        self._average()
+        return out | {"grad": float(norm)}
+
+    def _average(self) -> None:
+        keep = min(self.recipe.average, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            for mean, now in zip(self.average.state_dict().values(), self.net.state_dict().values(), strict=True):
+                if mean.dtype.is_floating_point:
+                    mean.lerp_(now, 1 - keep)
+                else:
+                    mean.copy_(now)
+
+    def _log(self, rows: list[dict[str, float]]) -> None:
+        mean = {k: round(float(np.mean([r[k] for r in rows if k in r])), 5) for k in rows[-1]}
+        row = {"step": self.step, "hours": round(self.seconds / 3600, 4), **mean}
+        with open(self.folder / "log.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def save(self) -> None:
+        """Write ``last.pt`` in one piece: a kill during the write leaves the older one."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        state = {
+            "config": asdict(self.config),
+            "recipe": asdict(self.recipe),
+            "net": self.net.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+        }
+        torch.save(state, self.folder / "last.tmp")
+        (self.folder / "last.tmp").replace(self.folder / "last.pt")
+
+    def _load(self) -> None:
+        state = torch.load(self.folder / "last.pt", map_location=self.device, weights_only=True)
+        self.net.load_state_dict(state["net"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step, self.seconds = int(state["step"]), float(state["seconds"])
+
+
+def load_trained(path: Path) -> Trainable:
+    """The averaged weights of a checkpoint, in evaluation mode."""
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    config = dict(state["config"])
+    config["ratios"] = tuple(config["ratios"])
+    net = Trainable(HeadConfig(**config))
+    net.load_state_dict(state["average"])
+    return net.eval()
