@@ -12,6 +12,17 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
+class WindowRequest:
+    """What the window is to show; `None` stands for the user's settings."""
+
+    paths: tuple[Path, ...]
+    project: Path | None
+    model: str
+    store: Path | None
+    threads: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Verb:
     """One command of the command line.
 
@@ -26,7 +37,8 @@ class Verb:
     arguments
         Adds this command's arguments to its parser.
     run
-        Does it; returns the exit code. Raises MaskwrightError for what the user can cause.
+        Does it; returns the exit code. Raises MaskwrightError for what the user can cause. A WindowRequest put into
+        the arguments as `then` is shown afterwards.
     """
 
     name: str
