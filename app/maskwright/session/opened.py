@@ -1,0 +1,128 @@
+"""Opened: a scan as a worker read it, with everything that takes time: voxels, fingerprint, feature store."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from maskwright.core.errors import MaskwrightError
+from maskwright.core.preprocess import Intensity, intensity_for
+from maskwright.core.volume import Volume
+from maskwright.session.jobs import plain
+from maskwright.session.precompute import Store
+
+if TYPE_CHECKING:
+    from maskwright.inference import Segmenter
+
+
+class SegmenterSource:
+    """Segmenter that is loaded by the first worker that needs it; the others wait for that one. Safe from any thread."""
+
+    def __init__(self, source: Segmenter | Callable[[], Segmenter]) -> None:
+        self._source = source
+        self._lock = threading.Lock()
+        self._segmenter: Segmenter | None = None
+
+    def __call__(self) -> Segmenter:
+        """The segmenter. Raises ModelError when it cannot be loaded; the next call tries again."""
+        with self._lock:
+            if self._segmenter is None:
+                source = self._source
+                self._segmenter = source() if callable(source) else source
+            return self._segmenter
+
+
+class OpenStore(Protocol):
+    """Opens the feature store of a scan; `precompute.open_store` is the one on disk."""
+
+    def __call__(
+        self,
+        volume: Volume,
+        fingerprint: str,
+        *,
+        segmenter: Segmenter,
+        root: Path,
+        intensity: Intensity,
+        budget_bytes: int | None,
+    ) -> Store: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """Frozen request: what to read and how. ``wanted`` is the scan to show if it is among those found at ``path``."""
+
+    path: Path
+    wanted: Path | None
+    segmenter: SegmenterSource
+    store_root: Path
+    open_store: OpenStore
+    budget_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Opened:
+    """A scan in memory.
+
+    Attributes
+    ----------
+    path
+        File or folder of the scan; one of ``found``, all scans at the path that was asked for.
+    store, reader
+        The same feature store twice, one to write and one to read, each for one thread; None when there is none.
+    flags
+        Per axis, ``(n,)`` bool: slices whose features were stored when it was opened.
+    trouble
+        Why there is no feature store or no model, None when all is well. The scan can be looked at all the same.
+    """
+
+    path: Path
+    found: tuple[Path, ...]
+    volume: Volume
+    fingerprint: str
+    intensity: Intensity
+    store: Store | None
+    reader: Store | None
+    flags: tuple[np.ndarray, np.ndarray, np.ndarray]
+    trouble: MaskwrightError | None
+
+
+def read(request: Reading) -> Opened:
+    """Find the scans at a path and read one of them.
+
+    Raises
+    ------
+    ScanError, GeometryError
+        If there is none, or it cannot be read.
+    """
+    from maskwright.core.fingerprint import fingerprint
+    from maskwright.io.scans import find_scans, open_scan
+
+    found = tuple(Path(os.path.abspath(path)) for path in find_scans(request.path))
+    path = request.wanted if request.wanted in found and request.wanted is not None else found[0]
+    volume = open_scan(path)
+    identity = fingerprint(volume)
+    intensity = intensity_for(volume.voxels, volume.modality)
+    store, reader, trouble = None, None, None
+    flags = [np.zeros(n, bool) for n in volume.geometry.shape_zyx]
+    try:
+        segmenter = request.segmenter()
+        store, reader = (
+            request.open_store(
+                volume, identity, segmenter=segmenter, root=request.store_root, intensity=intensity, budget_bytes=budget
+            )
+            for budget in (request.budget_bytes, None)
+        )
+        flags = [np.array(reader.ready_flags(axis), bool) for axis in range(3)]
+    except MaskwrightError as error:
+        trouble = error
+    except (
+        Exception
+    ) as error:  # a model or a store that fails in a way nobody foresaw must not keep the scan from opening
+        trouble = plain(error, during="prepare the model")
+    return Opened(path, found, volume, identity, intensity, store, reader, (flags[0], flags[1], flags[2]), trouble)

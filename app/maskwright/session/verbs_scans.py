@@ -1,0 +1,229 @@
+"""Verbs on scans and views: open, show another one, mark as done, scroll."""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import partial
+from pathlib import Path
+
+from maskwright.core.errors import MaskwrightError
+from maskwright.core.volume import View
+from maskwright.io.journal import PROJECT
+from maskwright.session import snapshot
+from maskwright.session.changes import Changes
+from maskwright.session.history import History
+from maskwright.session.jobs import Outcome
+from maskwright.session.opened import Opened, Reading, read
+from maskwright.session.place import Placed, place
+from maskwright.session.project import Project, default_folder, folder_of_scan, note_moved, note_scan
+from maskwright.session.steps import DoneChange, ScanState
+from maskwright.session.verbs_labels import LabelVerbs
+from maskwright.session.worklist import Worklist
+
+_EVERYTHING = Changes(
+    scan=True,
+    scans=True,
+    view=True,
+    prompts=True,
+    objects=True,
+    labels=True,
+    features=True,
+    history=True,
+    busy=True,
+)
+
+
+class ScanVerbs(LabelVerbs):
+    """Scans of the project."""
+
+    def open(self, path: Path | str) -> Changes:
+        """Take the scans at a path into the project and show the first, or the one shown last; waits until it is read.
+
+        Raises
+        ------
+        MaskwrightError
+            If it cannot be read or written down. What was open stays open.
+        """
+        path = Path(os.path.abspath(path))
+        project = self._project_for(path)
+        try:
+            return self._adopt(project, path, read(self._reading(project, path)))
+        except BaseException:
+            self._release(project)
+            raise
+
+    def open_async(self, path: Path | str) -> Changes:
+        """The same in the background: what it changes, or the error, arrives through ``on_changes``.
+
+        Opening something else before that makes the first one stale. Raises StoreError when the project is not usable.
+        """
+        path = Path(os.path.abspath(path))
+        project = self._project_for(path)
+        return self._read_in_background(project, path, path, self._reading(project, path))
+
+    def show_scan(self, position: int) -> Changes:
+        """Show another scan of the list; waits until it is read. Raises MaskwrightError like `open`."""
+        entry = self._worklist.entries[position]
+        return self._adopt(self._project, entry.path, read(self._reading(self._project, entry.path)), scan=entry.id)
+
+    def show_scan_async(self, position: int) -> Changes:
+        """The same in the background; see `open_async`."""
+        entry = self._worklist.entries[position]
+        request = self._reading(self._project, entry.path)
+        return self._read_in_background(self._project, entry.path, entry.path, request, scan=entry.id)
+
+    def next_scan(self, *, wait: bool = True) -> Changes:
+        """Show the next scan of the list, waiting until it is read or not; nothing happens at the end."""
+        return self._show_neighbour(1, wait=wait)
+
+    def previous_scan(self, *, wait: bool = True) -> Changes:
+        """Show the previous scan of the list, waiting until it is read or not; nothing happens at the beginning."""
+        return self._show_neighbour(-1, wait=wait)
+
+    def _show_neighbour(self, step: int, *, wait: bool) -> Changes:
+        position = self._worklist.neighbour(step)
+        if position is None:
+            return Changes(message="This is the last scan." if step > 0 else "This is the first scan.")
+        return self.show_scan(position) if wait else self.show_scan_async(position)
+
+    def set_scan_done(self, *, done: bool) -> Changes:
+        """Mark the shown scan as done, or as not done. Raises ScanError, or StoreError like every verb."""
+        self._checked_opened()
+        if done == self._state.done:
+            return Changes()
+        self._record("set_scan_done", "mark as done" if done else "mark as not done", [DoneChange(not done, done)])
+        return Changes(scans=True, history=True)
+
+    def set_view(self, view: View) -> Changes:
+        """Show another slice; an index outside the scan counts as the nearest inside. Not an undo step.
+
+        Slices are encoded from there on. Raises ScanError when no scan is open.
+        """
+        _, opened, before = self._checked_opened()
+        view = View(view.axis, min(max(view.index, 0), opened.volume.n_slices(view.axis) - 1))
+        if view == before:
+            return Changes()
+        self._view = view
+        self._clicked_at = None
+        return Changes(view=True, prompts=True, busy=True) | self._update_preview() | self._encode_next()
+
+    # Reading.
+
+    def _project_for(self, path: Path) -> Project | None:
+        """Project that a path belongs to, opened where it is not the one in use; None where there is none yet."""
+        if self._fixed_project:
+            return self._project
+        folder = default_folder(path)
+        if self._project is not None and self._project.folder == folder:
+            return self._project
+        return Project.open(folder) if Project.is_project(folder) else None
+
+    def _release(self, project: Project | None) -> None:
+        if project is not None and project is not self._project:
+            project.close()
+
+    def _reading(self, project: Project | None, path: Path) -> Reading:
+        wanted = None
+        if project is not None:
+            shown = project.journal.get(PROJECT).get(snapshot.SHOWN)
+            found = [one.path for one in project.worklist() if shown is not None and one.id == json.loads(shown)]
+            wanted = found[0] if found else None
+        return Reading(path, wanted, self._segmenter, self._store_root, self._open_store, self._budget_bytes)
+
+    def _read_in_background(
+        self, project: Project | None, path: Path, name: Path, request: Reading, *, scan: int | None = None
+    ) -> Changes:
+        self._opening = name
+        self._read_lane.submit(partial(read, request), partial(self._was_read, project, path, scan))
+        return Changes(busy=True)
+
+    def _was_read(self, project: Project | None, path: Path, scan: int | None, outcome: Outcome) -> None:
+        if outcome.stale:
+            self._release(project)
+            return
+        self._opening = None
+        try:
+            if outcome.error is not None:
+                raise outcome.error
+            changes = self._adopt(project, path, outcome.value, scan=scan)
+        except MaskwrightError as error:
+            self._release(project)
+            changes = Changes.failure(error)
+        self._emit(changes | Changes(busy=True))
+
+    # Taking over what was read.
+
+    def _adopt(self, project: Project | None, root: Path, opened: Opened, *, scan: int | None = None) -> Changes:
+        """Make a scan that was read the shown one. On an error nothing has changed."""
+        self._flush_quietly()
+        chosen = project if project is not None else self._project_of(root, opened)
+        try:
+            placed = place(self._list_of(chosen), opened, root=root, scan=scan)
+            entry = placed.entry
+            kept = chosen.journal.get(entry.id)
+            state = chosen.state(entry.id)
+            history = History(chosen.journal, entry.id)
+            label = json.loads(chosen.journal.get(PROJECT).get(snapshot.ACTIVE_LABEL, b"null"))
+            values = {(one.id, snapshot.SCAN): one.to_bytes() for one in placed.changed}
+            chosen.journal.put({**values, (PROJECT, snapshot.SHOWN): json.dumps(entry.id).encode()})
+        except BaseException:
+            self._release(chosen)
+            raise
+        if chosen is not self._project:
+            if self._project is not None:
+                self._project.close()
+            self._project = chosen
+            self._saved.clear()
+            self._previews.clear()
+        if not self._fixed_project:
+            note_scan(opened.fingerprint, chosen.folder)
+            note_moved(root, chosen.folder)
+        return self._show(placed, opened, state, history, snapshot.view_from_bytes(kept.get(snapshot.VIEW)), label)
+
+    def _show(
+        self, placed: Placed, opened: Opened, state: ScanState, history: History, view: View | None, label: int | None
+    ) -> Changes:
+        if self._requested is not None:
+            self._head_lane.cancel()
+        volume = opened.volume
+        view = view or volume.middle()
+        self._worklist, self._opened, self._state, self._history = placed.worklist, opened, state, history
+        self._view = View(view.axis, min(view.index, volume.n_slices(view.axis) - 1))
+        self._choose_label(label)
+        self._active_object = None
+        self._ready = opened.flags
+        self._fresh.clear()
+        self._shown = self._requested = self._commit_asked = self._clicked_at = None
+        self._halted = ""
+        changes = _EVERYTHING | Changes(message=placed.message)
+        if opened.store is not None:
+            changes |= Changes(message=opened.store.notice)
+        if opened.trouble is not None:
+            changes |= Changes.failure(opened.trouble)
+        return changes | self._update_preview() | self._encode_next()
+
+    def _list_of(self, project: Project) -> Worklist:
+        return self._worklist if project is self._project else project.worklist()
+
+    def _project_of(self, root: Path, opened: Opened) -> Project:
+        """Project for a path that has none: the one the scan had before it was moved, or a new one."""
+        folder = folder_of_scan(opened.fingerprint)
+        if folder is not None:
+            current = self._project is not None and self._project.folder == folder
+            project = self._project if current and self._project is not None else Project.open(folder)
+            known = [one for one in self._list_of(project) if one.fingerprint == opened.fingerprint]
+            if any(not one.path.exists() for one in known):
+                return project
+            self._release(project)
+        return Project.open(default_folder(root))
+
+    def _flush_quietly(self) -> None:
+        """Write down which slice was shown; a disk that is full now does not matter for that."""
+        unsaved = self._unsaved()
+        if self._project is not None and unsaved:
+            try:
+                self._project.journal.put(unsaved)
+            except MaskwrightError:
+                return
+            self._saved.update(unsaved)
