@@ -7,9 +7,12 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.fakes import FakeSegmenter
 
 # Before any test module imports Qt or numpy: an offscreen platform, one thread, and a home that is never the user's.
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
@@ -64,3 +67,13 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     monkeypatch.setattr(socket.socket, "connect", local_only)
     yield
+
+
+@pytest.fixture
+def fake_segmenter(monkeypatch: pytest.MonkeyPatch) -> FakeSegmenter:
+    """A segmenter that counts, given to whatever loads one by name."""
+    from tests.fakes import FakeSegmenter
+
+    segmenter = FakeSegmenter()
+    monkeypatch.setattr("maskwright.inference.load_segmenter", lambda model="default", threads=None: segmenter)
+    return segmenter

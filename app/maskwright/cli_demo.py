@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from maskwright.session.session import Session
 
 EXAMPLES = """\
-  maskwright demo                        writes into ./maskwright-demo
+  maskwright demo                        # writes into ./maskwright-demo
   maskwright demo --out build/demo --json
-  maskwright demo --window               open the result in the window afterwards, where there is a display
+  maskwright demo --window               # open the result in the window afterwards, where there is a display
 """
 
 

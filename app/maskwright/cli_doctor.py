@@ -17,8 +17,8 @@ from typing import Any
 from maskwright.cli_verb import Verb, add_json, in_bytes, print_json
 
 EXAMPLES = """\
-  maskwright doctor             one line for each thing that was looked at
-  maskwright doctor --json      the same for a script or a bug report
+  maskwright doctor             # one line for each thing that was looked at
+  maskwright doctor --json      # the same for a script or a bug report
 
 Exit code 1 when something is broken. Nothing is changed, nothing is sent.
 """

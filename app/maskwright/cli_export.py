@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
   maskwright export work/ --format coco --out dataset/
-  maskwright export scan.nii.gz --format nifti --out labels/    the project that belongs to this scan
+  maskwright export scan.nii.gz --format nifti --out labels/    # the project that belongs to this scan
   maskwright export work/ --format png --out masks/ --overwrite --json
 
 Every dataset is written beside its place, read back, compared, and only then renamed: after a failure nothing new

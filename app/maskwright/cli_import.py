@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from maskwright.session.session import Session
 
 EXAMPLES = """\
-  maskwright import work/ dataset/                    a project, and a COCO, PNG or NIfTI dataset
-  maskwright import scan.nii.gz scan_label.nii.gz     one scan, and a label map on its grid
+  maskwright import work/ dataset/                    # a project, and a COCO, PNG or NIfTI dataset
+  maskwright import scan.nii.gz scan_label.nii.gz     # one scan, and a label map on its grid
   maskwright import photos/ annotations.json --format coco --json
 
 Scans and annotations are matched by name; with one of each the names do not matter. Labels are matched by name, and

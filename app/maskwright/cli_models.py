@@ -10,8 +10,8 @@ from maskwright.cli_verb import Verb, add_json, in_bytes, print_json
 from maskwright.core.errors import ModelError
 
 EXAMPLES = """\
-  maskwright models                 list them, with licence and size
-  maskwright models --check         also compare every file with its hash; exit code 1 when one differs
+  maskwright models                 # list them, with licence and size
+  maskwright models --check         # also compare every file with its hash; exit code 1 when one differs
   maskwright models --json
 """
 

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from maskwright.inference import Segmenter
 
 EXAMPLES = """\
-  maskwright precompute scan.nii.gz               all slices, the middle ones first
+  maskwright precompute scan.nii.gz               # all slices, the middle ones first
   maskwright precompute photos/ dicom/ --threads 2
-  maskwright precompute scans/ --store features/  into a folder to take along
-  maskwright scan.nii.gz --store features/        then click without waiting
+  maskwright precompute scans/ --store features/  # into a folder to take along
+  maskwright scan.nii.gz --store features/        # then click without waiting
 
 It can be stopped at any moment, even with kill -9, and goes on where it was. Files that cannot be read are
 reported and left out; the exit code is then 1.
