@@ -40,7 +40,7 @@ VERBS: dict[str, Verb] = {
 }
 
 EXAMPLES = """\
-  maskwright                              an empty window: drop a scan on it
+  maskwright                              # an empty window: drop a scan on it
   maskwright scan.nii.gz                  # open a volume, a photo, or a folder of DICOM slices or photos
   maskwright photos/ --project work/      # keep the annotations in work/
   maskwright precompute scans/*.nii.gz    # encode now, click at once later

@@ -63,7 +63,7 @@ class Verb:
 def add_model(parser: argparse.ArgumentParser) -> None:
     """`--model` and `--threads`."""
     parser.add_argument("--model", default="default", metavar="ID", help="installed model, or a model folder")
-    parser.add_argument("--threads", type=whole_number, metavar="N", help="processor threads (at most four if not given)")
+    parser.add_argument("--threads", type=whole_number, metavar="N", help="processor threads (default: up to four)")
 
 
 def add_store(parser: argparse.ArgumentParser) -> None:
