@@ -106,7 +106,9 @@ def paint_outlines(painter: QPainter, scene: Scene, dirty: QRectF) -> None:
 
 def paint_preview(painter: QPainter, scene: Scene, dirty: QRectF) -> None:
     """The mask under the prompts: filled, with a light contour that tells it from committed ones."""
-    if scene.preview is None or not scene.transform.pixel_rect(scene.preview.box).adjusted(-4, -4, 4, 4).intersects(dirty):
+    if scene.preview is None or not scene.transform.pixel_rect(scene.preview.box).adjusted(-4, -4, 4, 4).intersects(
+        dirty
+    ):
         return
     painter.setTransform(scene.transform.pixels_to_widget(), True)
     x0, y0 = scene.preview.box[:2]

@@ -40,8 +40,8 @@ _FIT_MARGIN = 16
 class SliceView(QWidget):
     """Shows a scene; says what the user did through signals and never changes data itself.
 
-    `last_event_to_paint_ms` is the time from the press (for a box: the release) that said the last prompt to the end of the repaint that
-    showed its mask; `event_to_paint` carries the same number.
+    `last_event_to_paint_ms` is the time from the press (for a box: the release) that said the last prompt to the end of
+    the repaint that showed its mask; `event_to_paint` carries the same number.
     """
 
     prompt_made = Signal(object)  # Prompt
@@ -73,6 +73,7 @@ class SliceView(QWidget):
         self._gesture_button = Qt.MouseButton.NoButton
         self._space_held = False
         self._wheel_rest = 0
+        self._pointer_at: QPointF | None = None
         self._event_at = 0.0
         self._pressed_at: float | None = None
         self._answer_to: float | None = None
@@ -144,6 +145,11 @@ class SliceView(QWidget):
         """Take the ground colour of the present theme."""
         self.scene = replace(self.scene, background=QColor(current_tokens().canvas))
         self.update()
+
+    @property
+    def tool(self) -> Tool:
+        """The tool in use."""
+        return self._tool
 
     # zoom and pan
 
@@ -229,6 +235,11 @@ class SliceView(QWidget):
             self._gesture = None
             self._update_cursor()
 
+    def refresh_pointer(self) -> None:
+        """Say again where the pointer is, after the slice under it changed."""
+        at = None if self._pointer_at is None else self.transform.to_image(self._pointer_at.x(), self._pointer_at.y())
+        self.pointer_moved.emit(at if at is not None and self.is_inside(at) else None)
+
     @property
     def in_gesture(self) -> bool:
         """Whether a button is down and means something."""
@@ -256,8 +267,8 @@ class SliceView(QWidget):
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:  # noqa: N802 (Qt)
         """Go on with the gesture, and say where the pointer is."""
-        at = self.transform.to_image(event.position().x(), event.position().y())
-        self.pointer_moved.emit(at if self.is_inside(at) else None)
+        self._pointer_at = event.position()
+        self.refresh_pointer()
         if self._gesture is not None:
             self._step(self._pointer(event, "move"))
 
@@ -274,7 +285,8 @@ class SliceView(QWidget):
 
     def leaveEvent(self, event: QEvent) -> None:  # noqa: N802 (Qt)
         """Say that the pointer is gone."""
-        self.pointer_moved.emit(None)
+        self._pointer_at = None
+        self.refresh_pointer()
         super().leaveEvent(event)
 
     def wheelEvent(self, event: QWheelEvent) -> None:  # noqa: N802 (Qt)

@@ -104,6 +104,10 @@ QFrame#notice {{ background: {raised}; border: 1px solid {line_strong}; border-r
 QFrame#notice[kind="error"] {{ border-color: {danger}; }}
 QFrame#notice QLabel {{ background: transparent; }}
 
+QTabWidget::pane {{ background: {surface}; border: 1px solid {line}; border-radius: 6px; }}
+QTabBar::tab {{ background: transparent; color: {muted}; padding: 6px 16px; border-bottom: 2px solid transparent; }}
+QTabBar::tab:selected {{ color: {text}; border-bottom-color: {accent}; }}
+
 QProgressBar {{ background: {sunken}; border: 0; border-radius: 3px; max-height: 6px; min-height: 6px; }}
 QProgressBar::chunk {{ background: {accent}; border-radius: 3px; }}
 """

@@ -15,8 +15,8 @@ ZOOM_MIN, ZOOM_MAX = 0.02, 64.0  # widget px per image px along the finer axis
 class ViewTransform:
     """Image pixels to widget pixels, axis by axis: ``widget = image * scale + offset``.
 
-    Image pixel centres lie on integers, so the picture reaches from -0.5 to n - 0.5; widget coordinates are those of Qt,
-    where a pixel reaches from n to n + 1. `aspect_yx` stretches pixels that are not square in millimetres.
+    Image pixel centres lie on integers, so the picture reaches from -0.5 to n - 0.5; widget coordinates are those of
+    Qt, where a pixel reaches from n to n + 1. `aspect_yx` stretches pixels that are not square in millimetres.
     """
 
     zoom: float = 1.0
@@ -76,7 +76,9 @@ class ViewTransform:
         """Moved by widget pixels."""
         return replace(self, offset_x=self.offset_x + dx, offset_y=self.offset_y + dy)
 
-    def kept_in_reach(self, shape_yx: tuple[int, int], widget_wh: tuple[float, float], *, edge: float = 48) -> ViewTransform:
+    def kept_in_reach(
+        self, shape_yx: tuple[int, int], widget_wh: tuple[float, float], *, edge: float = 48
+    ) -> ViewTransform:
         """Moved back as little as needed so that at least `edge` widget px of the slice stay on the widget."""
         rect = self.image_rect(shape_yx)
         edge_x, edge_y = min(edge, rect.width()), min(edge, rect.height())

@@ -1,0 +1,3 @@
+"""Windows that ask or tell something."""
+
+from __future__ import annotations

@@ -1,0 +1,50 @@
+"""Plain facts for the About dialog: the model that answers, and the system it runs on."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+from maskwright.core.model_card import ModelCard
+from maskwright.session.session import Session
+
+_PACKAGES = ("PySide6-Essentials", "onnxruntime", "numpy", "opencv-python-headless", "SimpleITK", "pydicom", "zarr")
+
+
+def model_facts(card: ModelCard | None) -> list[tuple[str, str]]:
+    """Name, licence and origin of the model, as its card says."""
+    if card is None:
+        return [("Model", "It is loaded when the first image is opened.")]
+    facts = [
+        ("Name", f"{card.name} ({card.id})"),
+        ("Version", card.version),
+        ("Family", card.family),
+        ("Licence", card.licence),
+        ("Citation", card.citation),
+        ("Notice", card.notice),
+        ("Input", f"{card.input_size} × {card.input_size} px"),
+        ("Prompts", ", ".join(card.prompts)),
+        ("Encoder sha256", card.encoder_sha256),
+    ]
+    return [(name, value) for name, value in facts if value]
+
+
+def system_facts(session: Session) -> list[tuple[str, str]]:
+    """Versions, processor and the folders in use."""
+    facts = [
+        ("System", platform.platform(terse=True)),
+        ("Python", platform.python_version()),
+        ("Processor cores", str(os.cpu_count() or 1)),
+    ]
+    facts += [(name, _version(name)) for name in _PACKAGES]
+    if session.project is not None:
+        facts.append(("Project", str(session.project.folder)))
+    return facts
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not found"
