@@ -13,6 +13,7 @@ from maskwright.core.volume import Volume
 
 _SAMPLE = 200_000  # voxels looked at for percentiles: enough for the tails, a few milliseconds
 _TAILS_PERCENT = (0.5, 99.5)
+_USED_GREYS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +75,9 @@ PRESETS: Mapping[str, Mapping[str, Window]] = MappingProxyType(
 def default_window(volume: Volume) -> Window:
     """Return the window to show a volume with at first.
 
-    In this order: colour and 8-bit photos as they are; the window that the file asks for, unless it lies outside all
-    values; for CT the abdomen preset, on the same condition; else the 0.5th to 99.5th percentile.
+    In this order: colour and 8-bit photos as they are; the window that the file asks for, if the values use at least a
+    quarter of its greys (headers are not always cared for); for CT the abdomen preset, on the same condition; else the
+    0.5th to 99.5th percentile.
     """
     voxels = volume.voxels
     if volume.is_rgb or (volume.is_photo and voxels.dtype == np.uint8):
@@ -84,7 +86,8 @@ def default_window(volume: Volume) -> Window:
     wanted = [Window(*volume.header_window)] if volume.header_window and volume.header_window[1] >= 1 else []
     if volume.modality == "ct":
         wanted.append(PRESETS["ct"]["Abdomen"])
-    return next((window for window in wanted if window.low <= high and window.high >= low), Window.between(low, high))
+    useful = (w for w in wanted if min(high, w.high) - max(low, w.low) >= _USED_GREYS * w.width)
+    return next(useful, Window.between(low, high))
 
 
 def percentile_range(voxels: np.ndarray) -> tuple[float, float]:
