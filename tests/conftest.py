@@ -75,5 +75,5 @@ def fake_segmenter(monkeypatch: pytest.MonkeyPatch) -> FakeSegmenter:
     from tests.fakes import FakeSegmenter
 
     segmenter = FakeSegmenter()
-    monkeypatch.setattr("maskwright.inference.load_segmenter", lambda model="default", threads=None: segmenter)
+    monkeypatch.setattr("maskwright.inference.load_segmenter", lambda *arguments, **options: segmenter)
     return segmenter

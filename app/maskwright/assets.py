@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
-
-from maskwright.core.errors import ModelError
 
 
 def assets_folder() -> Path:
@@ -44,43 +41,6 @@ def icons_folder() -> Path:
 def models_folder() -> Path:
     """Folder of the bundled models, one folder an id, each with a `model.json`."""
     return assets_folder() / "models"
-
-
-def user_models_folder() -> Path:
-    """Folder of the models that the user installed; it need not exist."""
-    if home := os.environ.get("MASKWRIGHT_HOME"):
-        return Path(home) / "models"
-    from platformdirs import user_data_path
-
-    return user_data_path("maskwright", appauthor=False) / "models"
-
-
-def model_folders() -> dict[str, Path]:
-    """Folders of all installed models by id, the user's before the bundled ones; their files are not looked at."""
-    found: dict[str, Path] = {}
-    for place in (user_models_folder(), models_folder()):
-        if place.is_dir():
-            for folder in sorted(place.iterdir()):
-                if (folder / "model.json").is_file():
-                    found.setdefault(folder.name, folder)
-    return found
-
-
-def model_folder(model: str | Path) -> Path:
-    """Folder of an installed model by its id, or the folder itself when a path is given.
-
-    Raises
-    ------
-    ModelError
-        There is neither a model of that id nor such a folder.
-    """
-    installed = model_folders()
-    if str(model) in installed:
-        return installed[str(model)]
-    if Path(model).is_dir():
-        return Path(model)
-    known = ", ".join(sorted(installed)) or "none"
-    raise ModelError(f"there is no model {model}", hint=f"Name a model folder or an installed model ({known}).")
 
 
 def samples_folder() -> Path:

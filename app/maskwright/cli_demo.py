@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from maskwright.cli_stage import Stage
-from maskwright.cli_verb import Verb, WindowRequest, add_json, add_model, in_bytes, note, print_json
+from maskwright.cli_verb import Verb, WindowRequest, add_json, add_model, in_bytes, load_model, note, print_json
 from maskwright.core.errors import ExportError
 
 if TYPE_CHECKING:
@@ -65,7 +65,6 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     from maskwright.cli_picture import sheet
-    from maskwright.inference import load_segmenter
     from maskwright.io.png_file import write_png
     from maskwright.system_libraries import has_display
 
@@ -74,7 +73,7 @@ def _run(arguments: argparse.Namespace) -> int:
     _clear(out, project_at, store)
     say = note if arguments.json else print
     begun = time.perf_counter()
-    segmenter = load_segmenter(arguments.model, threads=arguments.threads)
+    segmenter = load_model(arguments)
     loaded = time.perf_counter() - begun
     say(f"model {segmenter.card.id}: {segmenter.card.name} {segmenter.card.version}, loaded in {loaded:.2f} s")
     scans, panels = _annotate(project_at, store, segmenter, say)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from maskwright.cli_verb import Verb, add_json, in_bytes, print_json
+from maskwright.cli_verb import Verb, add_json, in_bytes, print_json, user_models
 
 EXAMPLES = """\
   maskwright doctor             # one line for each thing that was looked at
@@ -157,10 +157,11 @@ def window() -> Finding:
 
 def models() -> Iterator[Finding]:
     """Every installed model, its files compared with their hashes."""
-    from maskwright.assets import model_folders, models_folder
+    from maskwright.assets import models_folder
     from maskwright.cli_models import describe
+    from maskwright.inference import installed_folders
 
-    folders = model_folders()
+    folders = installed_folders(user_models())
     if "default" not in folders:
         yield Finding("model default", "broken", f"not in {models_folder()}", "Install maskwright again.")
     for name, folder in folders.items():

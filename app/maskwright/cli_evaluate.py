@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from maskwright.cli_verb import Verb, add_json, add_model, print_json, whole_number
+from maskwright.cli_verb import Verb, add_json, add_model, load_model, print_json, whole_number
 
 EXAMPLES = """\
   maskwright evaluate val/berkeley
@@ -32,10 +32,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from maskwright.inference import load_segmenter
     from maskwright.session.evaluate import evaluate_folder
 
-    segmenter = load_segmenter(arguments.model, threads=arguments.threads)
+    segmenter = load_model(arguments)
     with tqdm(unit="object", file=sys.stderr, disable=None, dynamic_ncols=True) as bar:
 
         def on_object(done: int, total: int) -> None:

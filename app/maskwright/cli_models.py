@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from maskwright.cli_verb import Verb, add_json, in_bytes, print_json
+from maskwright.cli_verb import Verb, add_json, in_bytes, print_json, user_models
 from maskwright.core.errors import ModelError
 
 EXAMPLES = """\
@@ -22,13 +22,14 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from maskwright.assets import model_folders, models_folder, user_models_folder
+    from maskwright.assets import models_folder
+    from maskwright.inference import installed_folders
 
-    found = [describe(name, folder, check=arguments.check) for name, folder in model_folders().items()]
+    found = [describe(name, folder, check=arguments.check) for name, folder in installed_folders(user_models()).items()]
     if arguments.json:
         print_json(found)
     elif not found:
-        print(f"no models in {models_folder()} or {user_models_folder()}")
+        print(f"no models in {models_folder()} or {user_models()}")
     else:
         for one in found:
             print("\n".join(_lines(one)))

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from maskwright.cli_verb import Verb, add_json, add_model, add_store, in_bytes, note, print_json
+from maskwright.cli_verb import Verb, add_json, add_model, add_store, in_bytes, load_model, note, print_json
 from maskwright.core.errors import MaskwrightError
 
 if TYPE_CHECKING:
@@ -34,11 +34,10 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from maskwright.inference import load_segmenter
     from maskwright.session.project import default_store_root
 
     root = arguments.store or default_store_root()
-    segmenter = load_segmenter(arguments.model, threads=arguments.threads)
+    segmenter = load_model(arguments)
     done: list[dict[str, Any]] = []
     failed = 0
     for path in _scans(arguments.path):

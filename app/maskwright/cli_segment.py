@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from maskwright.cli_verb import Verb, add_json, add_model, add_store, print_json
+from maskwright.cli_verb import Verb, add_json, add_model, add_store, load_model, print_json
 from maskwright.core.errors import MaskwrightError
 
 if TYPE_CHECKING:
@@ -111,7 +111,6 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     from maskwright.core.prompts import Prompts, prompt_to_json
-    from maskwright.inference import load_segmenter
     from maskwright.io.png_file import write_png
     from maskwright.io.scans import open_scan
 
@@ -122,7 +121,7 @@ def _run(arguments: argparse.Namespace) -> int:
     volume = open_scan(arguments.image)
     view = _view(volume, arguments.slice)
     _check_inside(volume, view, prompts)
-    segmenter = load_segmenter(arguments.model, threads=arguments.threads)
+    segmenter = load_model(arguments)
     begun = time.perf_counter()
     features, stored = _features(volume, view, segmenter, arguments.store)
     encoded = time.perf_counter()

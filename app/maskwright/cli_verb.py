@@ -8,7 +8,10 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from maskwright.inference import Segmenter
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,20 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     """`--model` and `--threads`."""
     parser.add_argument("--model", default="default", metavar="ID", help="installed model, or a model folder")
     parser.add_argument("--threads", type=whole_number, metavar="N", help="processor threads (default: up to four)")
+
+
+def load_model(arguments: argparse.Namespace) -> Segmenter:
+    """The segmenter that `--model` and `--threads` ask for. Raises ModelError."""
+    from maskwright.inference import load_segmenter
+
+    return load_segmenter(arguments.model, threads=arguments.threads, user_models=user_models())
+
+
+def user_models() -> Path:
+    """Folder of the models that the user installed; it need not exist."""
+    from maskwright.session.project import data_root
+
+    return data_root() / "models"
 
 
 def add_store(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from maskwright import assets
-from maskwright.core.errors import ModelError
 
 
 def listed_samples() -> dict[str, str]:
@@ -71,38 +70,3 @@ def test_samples_open_as_a_photo_and_a_volume() -> None:
     assert photo.is_photo and photo.voxels.shape == (1, 400, 600, 3)
     assert volume.geometry.shape_zyx == (189, 233, 197)
     assert volume.geometry.spacing_zyx_mm == (1.0, 1.0, 1.0)
-
-
-def make_model(folder: Path) -> Path:
-    folder.mkdir(parents=True)
-    (folder / "model.json").write_text("{}")
-    return folder
-
-
-def test_models_of_the_user_come_before_bundled_ones(
-    maskwright_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(assets, "models_folder", lambda: tmp_path / "bundled")
-    bundled = make_model(tmp_path / "bundled" / "default")
-    assert assets.model_folders() == {"default": bundled}
-    mine = make_model(maskwright_home / "models" / "default")
-    other = make_model(maskwright_home / "models" / "other")
-    (maskwright_home / "models" / "no card").mkdir()
-    assert assets.model_folders() == {"default": mine, "other": other}
-    assert assets.model_folder("other") == other
-
-
-def test_a_model_can_be_any_folder(tmp_path: Path) -> None:
-    folder = make_model(tmp_path / "somewhere")
-    assert assets.model_folder(folder) == folder
-    assert assets.model_folder(str(folder)) == folder
-
-
-def test_an_unknown_model_is_named_with_the_known_ones(
-    maskwright_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(assets, "models_folder", lambda: tmp_path / "none")
-    make_model(maskwright_home / "models" / "mine")
-    with pytest.raises(ModelError, match="there is no model missing") as caught:
-        assets.model_folder("missing")
-    assert str(caught.value) == "there is no model missing. Name a model folder or an installed model (mine)."

@@ -73,7 +73,7 @@ def test_features_of_another_model_are_set_aside_with_a_sentence(
     words = ["precompute", str(scan), "--store", str(root), "--json"]
     assert main(words) == 0
     other = FakeSegmenter(replace(FAKE_CARD, sha256={**FAKE_CARD.sha256, "encoder.onnx": "f" * 64}))
-    monkeypatch.setattr("maskwright.inference.load_segmenter", lambda model="default", threads=None: other)
+    monkeypatch.setattr("maskwright.inference.load_segmenter", lambda *arguments, **options: other)
     capsys.readouterr()
     assert main(words) == 0
     out, err = capsys.readouterr()
@@ -101,7 +101,7 @@ class Slow(FakeSegmenter):
         print("encoding", flush=True)
         return super().encode(image, **options)
 
-maskwright.inference.load_segmenter = lambda model, threads=None: Slow()
+maskwright.inference.load_segmenter = lambda *arguments, **options: Slow()
 sys.exit(main(["precompute", sys.argv[1], "--store", sys.argv[2]]))
 """
 

@@ -31,7 +31,7 @@ def make_volume(path: Path, shape_zyx: tuple[int, int, int] = (5, 40, 50)) -> Pa
 
 
 def read(path: Path) -> np.ndarray:
-    return cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+    return np.asarray(cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED))
 
 
 def test_the_mask_is_written_at_the_size_of_the_picture(
