@@ -1,4 +1,4 @@
-"""Fakes that behave like the real thing in what tests look at, and count: a segmenter, feature stores, a main thread."""
+"""Fakes that behave like the real thing in what tests look at: a segmenter, feature stores, a main thread."""
 
 from __future__ import annotations
 

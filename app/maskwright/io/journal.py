@@ -5,8 +5,8 @@ A verb is one row of ``rows`` and one transaction. The same transaction brings `
 snapshot and never the rows, so it takes the same time after ten verbs and after a hundred thousand. Undo marks a row
 as undone and adds a row of its own; rows are never removed.
 
-The file is written through a write-ahead log and flushed to the disk before a verb is acknowledged. It is locked as long as
-it is open; the lock belongs to the process and dies with it.
+The file is written through a write-ahead log and flushed to the disk before a verb is acknowledged. It is locked as
+long as it is open; the lock belongs to the process and dies with it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _SCHEMA = (
     "CREATE TABLE state (scan INTEGER NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (scan, key))",
 )
 _DONE, _UNDONE, _GONE = 0, 1, 2
-_COLUMNS = "id, scan, verb, text, kind, target, payload, time"
+_COLUMNS = "id, scan, verb, text, kind, target, time"
 
 _KEPT = "The file was left as it is. Put a copy of it back, or choose another folder with --project."
 _FAILURES = {
@@ -77,7 +77,6 @@ class Row:
     text: str
     kind: str
     target: int | None
-    payload: bytes
     time: float
 
 
@@ -123,7 +122,7 @@ class Journal:
             raise StoreError(_FAILURES["SQLITE_NOTADB"][0], path=self.path, hint=_KEPT)
         if version > VERSION:
             raise StoreError(
-                f"the journal was written by a newer maskwright (version {version} of the format, this one knows {VERSION})",
+                f"the journal is of a newer maskwright (version {version} of the format, this one knows {VERSION})",
                 path=self.path,
                 hint="Update maskwright, or choose another folder with --project.",
             )
@@ -133,19 +132,16 @@ class Journal:
                     run(statement)
                 run(f"PRAGMA application_id = {APPLICATION_ID}")
                 run(f"PRAGMA user_version = {VERSION}")
-        run(
-            "PRAGMA journal_mode = WAL"
-        )  # where the file system cannot, SQLite keeps its rollback journal: as safe, slower
+        run("PRAGMA journal_mode = WAL")  # where the file system cannot, SQLite keeps a rollback journal: safe, slower
         run("PRAGMA synchronous = FULL")
         run("PRAGMA journal_size_limit = 16777216")
         if run("PRAGMA quick_check(1)").fetchone()[0] != "ok":
             raise StoreError(_FAILURES["SQLITE_CORRUPT"][0], path=self.path, hint=_KEPT)
-        with self._transaction():  # takes the lock now, not at the first verb, and finds a read-only place
-            run("DELETE FROM state WHERE scan = -1")
+        with self._transaction():  # takes the lock now, not at the first verb, and finds out about a read-only place
             run(f"PRAGMA user_version = {VERSION}")
 
     def append(self, scan: int, *, verb: str, text: str, payload: bytes, state: State) -> int:
-        """Record a verb and the state it leads to; what was undone before can no longer be redone. Returns the row's id."""
+        """Record a verb and the state it leads to; what is undone can then not be redone. Returns its id."""
         with _failures(self.path), self._transaction():
             self._connection.execute(
                 "UPDATE rows SET standing = ? WHERE scan = ? AND kind = 'do' AND standing = ?", (_GONE, scan, _UNDONE)
@@ -192,11 +188,21 @@ class Journal:
         """Verb of a scan that was undone last."""
         return self._one(scan, _UNDONE, "ASC")
 
+    def payload(self, row: Row) -> bytes:
+        """What a row changed, in the form that `append` or `turn` was given."""
+        with _failures(self.path):
+            return bytes(self._connection.execute("SELECT payload FROM rows WHERE id = ?", (row.id,)).fetchone()[0])
+
     def touched(self) -> set[int]:
-        """Scans with at least one verb that is done."""
+        """Scans to which anything was ever done, undone or not."""
+        with _failures(self.path):
+            return {scan for (scan,) in self._connection.execute("SELECT DISTINCT scan FROM rows")}
+
+    def scans_with(self, prefix: str) -> set[int]:
+        """Scans whose state has a key that begins with ``prefix``."""
         with _failures(self.path):
             found = self._connection.execute(
-                "SELECT DISTINCT scan FROM rows WHERE kind = 'do' AND standing = ?", (_DONE,)
+                "SELECT DISTINCT scan FROM state WHERE key >= ? AND key < ?", (prefix, prefix + "\U0010ffff")
             )
             return {scan for (scan,) in found}
 
@@ -211,11 +217,10 @@ class Journal:
         self._connection.close()
 
     def _one(self, scan: int, standing: int, order: str) -> Row | None:
+        where = f"WHERE scan = ? AND kind = 'do' AND standing = ? ORDER BY id {order} LIMIT 1"
         with _failures(self.path):
-            values = self._connection.execute(
-                f"SELECT {_COLUMNS} FROM rows WHERE scan = ? AND kind = 'do' AND standing = ? ORDER BY id {order} LIMIT 1",
-                (scan, standing),
-            ).fetchone()
+            found = self._connection.execute(f"SELECT {_COLUMNS} FROM rows {where}", (scan, standing))
+            values = found.fetchone()
         return None if values is None else Row(*values)
 
     def _insert(
@@ -223,7 +228,8 @@ class Journal:
     ) -> int:
         self._write(state)
         cursor = self._connection.execute(
-            "INSERT INTO rows (scan, verb, text, kind, target, standing, payload, time) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO rows (scan, verb, text, kind, target, standing, payload, time)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (scan, verb, text, kind, target, _DONE, payload, time.time()),
         )
         assert cursor.lastrowid is not None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from maskwright.core.annotation import Annotation
 from maskwright.core.errors import AnnotationError, ScanError, StoreError
 from maskwright.core.features import Features
 from maskwright.core.labels import LabelSet
+from maskwright.core.model_card import ModelCard
 from maskwright.core.prompts import Prompts
 from maskwright.core.volume import View, Volume
 from maskwright.io.journal import PROJECT
@@ -31,6 +33,15 @@ from maskwright.session.worklist import ScanEntry, Worklist
 
 if TYPE_CHECKING:
     from maskwright.inference import Segmentation, Segmenter
+
+
+@dataclass(frozen=True, slots=True)
+class CommitWish:
+    """A commit as it was asked for: it may have to wait for its mask. Without an object a new one is made."""
+
+    key: PreviewKey
+    label_id: int | None
+    object_id: int | None
 
 
 class SessionBase:
@@ -67,12 +78,13 @@ class SessionBase:
         self._worklist = Worklist() if project is None else project.worklist()
         self._opened: Opened | None = None
         self._opening: Path | None = None
+        self._pending: Project | None = None
         self._state = ScanState() if project is None else project.state(PROJECT)
         self._history = None if project is None else History(project.journal, PROJECT)
         self._view: View | None = None
         self._active_label: int | None = None
         self._active_object: int | None = None
-        self._saved: dict[tuple[int, str], bytes | None] = {}
+        self._saved: dict[tuple[int, str], bytes] = {}
         self._choose_label(None)
 
         self._ready: tuple[np.ndarray, ...] = ()
@@ -83,7 +95,7 @@ class SessionBase:
         self._previews = Previews()
         self._shown: Preview | None = None
         self._requested: PreviewKey | None = None
-        self._commit_asked: tuple[PreviewKey, int | None] | None = None
+        self._wish: CommitWish | None = None
         self._clicked_at: float | None = None
         self._last_click_ms: float | None = None
 
@@ -113,6 +125,11 @@ class SessionBase:
     def volume(self) -> Volume | None:
         """Its voxels."""
         return None if self._opened is None else self._opened.volume
+
+    @property
+    def model_card(self) -> ModelCard | None:
+        """What the model is; None until it is loaded, which the first scan that is opened does."""
+        return self._segmenter.card
 
     @property
     def opening(self) -> Path | None:
@@ -216,23 +233,27 @@ class SessionBase:
 
     # What verbs are made of.
 
-    def _record(self, verb: str, text: str, parts: Iterable[Part]) -> None:
+    def _record(self, verb: str, text: str, parts: Iterable[Part]) -> Changes:
         """Write a verb down, then take over the state it leads to. On an error nothing has changed."""
         history = self._checked_history()
         unsaved = self._unsaved()
         step = Step(tuple(parts))
-        self._state = history.record(self._state, step, verb=verb, text=text, unsaved=unsaved)
-        self._saved.update(unsaved)
-        self._after_step()
+        after = history.record(self._state, step, verb=verb, text=text, unsaved=unsaved)
+        return self._take_over(after, unsaved)
 
-    def _after_step(self) -> None:
-        """Let go of what is no longer there, and keep the status of the scan in step."""
+    def _take_over(self, state: ScanState, unsaved: Mapping[tuple[int, str], bytes]) -> Changes:
+        """Make a state that was written down the current one, and let go of what is no longer there."""
+        self._state = state
+        self._saved.update(unsaved)
         self._choose_label(self._active_label)
         if self._active_object is not None and self._active_object not in self.annotation:
             self._active_object = None
         entry = self.scan
-        if entry is not None:
-            self._worklist = self._worklist.with_entry(entry.with_status(done=self._state.done, touched=self.can_undo))
+        if entry is None:
+            return Changes(history=True)
+        same = entry.with_status(done=state.done, started=state.is_started)
+        self._worklist = self._worklist.with_entry(same)
+        return Changes(history=True, scans=same is not entry)
 
     def _checked_history(self) -> History:
         if threading.get_ident() != self._owner:
@@ -262,9 +283,9 @@ class SessionBase:
         first = next((label.id for label in self.labels), None)
         self._active_label = label_id if label_id is not None and label_id in self.labels else first
 
-    def _unsaved(self) -> dict[tuple[int, str], bytes | None]:
-        """State beside the annotation that is written along with the next verb: slice shown, active label, scan shown."""
-        values: dict[tuple[int, str], bytes | None] = {}
+    def _unsaved(self) -> dict[tuple[int, str], bytes]:
+        """State beside the annotation, written along with the next verb: active label, scan and slice shown."""
+        values: dict[tuple[int, str], bytes] = {}
         if self._active_label is not None:
             values[PROJECT, snapshot.ACTIVE_LABEL] = json.dumps(self._active_label).encode()
         if self.scan is not None and self._view is not None:
@@ -277,9 +298,9 @@ class SessionBase:
 
     def _key(self) -> PreviewKey | None:
         """Key of the answer that the shown prompts ask for; None where there are no prompts."""
-        if self.scan is None or self._view is None or not self.prompts:
+        if self._opened is None or self._view is None or not self.prompts:
             return None
-        return PreviewKey(self.scan.id, self._view, self.prompts)
+        return PreviewKey(self._opened.fingerprint, self._view, self.prompts)
 
     def _emit(self, changes: Changes) -> None:
         if changes and not self._closed:

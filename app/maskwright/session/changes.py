@@ -1,4 +1,4 @@
-"""Changes: which parts of a session a verb or an answer of a worker changed, so that a screen repaints no more than that."""
+"""Changes: which parts of a session a verb or a worker changed, so that a screen repaints no more than that."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""History: undo and redo of one scan, standing on the journal alone, so that it is as long as the journal and survives a restart."""
+"""History: undo and redo of one scan. It stands on the journal alone, so it survives a restart."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from maskwright.io.journal import Journal, Row
 from maskwright.session.snapshot import changed
 from maskwright.session.steps import ScanState, Step, apply
 
-Unsaved = Mapping[tuple[int, str], bytes | None]
+Unsaved = Mapping[tuple[int, str], bytes]
 
 
 class History:
@@ -66,7 +66,7 @@ class History:
         row = self._done if undo else self._undone
         if row is None:
             return None
-        recorded = Step.from_bytes(row.payload)
+        recorded = Step.from_bytes(self._journal.payload(row))
         step = recorded.inverse() if undo else recorded
         try:
             check(step)

@@ -1,4 +1,4 @@
-"""Lanes: one worker thread each, at most one job waiting, latest wins. Frozen requests go in, values come back by `post`."""
+"""Lanes: one worker thread each, latest wins. Frozen requests go in, values come back through `post`."""
 
 from __future__ import annotations
 

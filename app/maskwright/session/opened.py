@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from maskwright.core.errors import MaskwrightError
+from maskwright.core.model_card import ModelCard
 from maskwright.core.preprocess import Intensity, intensity_for
 from maskwright.core.volume import Volume
 from maskwright.session.jobs import plain
@@ -22,12 +23,17 @@ if TYPE_CHECKING:
 
 
 class SegmenterSource:
-    """Segmenter that is loaded by the first worker that needs it; the others wait for that one. Safe from any thread."""
+    """Segmenter that the first worker that needs it loads, while the others wait. Safe from any thread."""
 
     def __init__(self, source: Segmenter | Callable[[], Segmenter]) -> None:
         self._source = source
         self._lock = threading.Lock()
         self._segmenter: Segmenter | None = None
+
+    @property
+    def card(self) -> ModelCard | None:
+        """What the model is; None until it is loaded."""
+        return None if self._segmenter is None else self._segmenter.card
 
     def __call__(self) -> Segmenter:
         """The segmenter. Raises ModelError when it cannot be loaded; the next call tries again."""
@@ -50,7 +56,9 @@ class OpenStore(Protocol):
         root: Path,
         intensity: Intensity,
         budget_bytes: int | None,
-    ) -> Store: ...  # noqa: D102
+    ) -> Store:
+        """Store of a scan. Raises StoreError."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,7 +1,8 @@
-"""Place: where a scan that was read belongs in the list of a project: known, new, moved, or changed on disk meanwhile."""
+"""Place: where a scan that was read belongs in the list of a project: known, new, moved, or changed on disk."""
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from maskwright.session.worklist import ScanEntry, Worklist
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """List in which the scan is shown, the entries that are new or differ, and a sentence if something is not as it was."""
+    """List in which the scan is shown, the entries that differ, and a sentence if something is not as it was."""
 
     worklist: Worklist
     changed: tuple[ScanEntry, ...]
@@ -25,10 +26,11 @@ class Placed:
         return self.worklist.current
 
 
-def place(worklist: Worklist, opened: Opened, *, root: Path, scan: int | None = None) -> Placed:
-    """Find or make the entry of a scan that was read; an annotation is never dropped and never put on a grid it does not fit.
+def place(worklist: Worklist, opened: Opened, *, root: Path, touched: Set[int], scan: int | None = None) -> Placed:
+    """Find or make the entry of a scan that was read. Annotation is never dropped, nor put on a grid it does not fit.
 
-    ``root`` is the path that was asked for, which names are relative to; ``scan`` is the entry that was asked for, if any.
+    ``root`` is the path that was asked for, which names are relative to; ``touched`` are scans to which something was
+    ever done; ``scan`` is the entry that was asked for, if any.
 
     Raises
     ------
@@ -52,7 +54,7 @@ def place(worklist: Worklist, opened: Opened, *, root: Path, scan: int | None = 
             message = f"{known.name} was moved since last time; its annotation is kept."
             worklist = _follow(worklist, known.path, opened.path)
             known = next(one for one in worklist if one.id == known.id)
-    if known is not None and known.fingerprint not in ("", opened.fingerprint) and known.status != "new":
+    if known is not None and known.fingerprint not in ("", opened.fingerprint) and known.id in touched:
         grid = opened.volume.geometry
         if known.geometry is not None and known.geometry.shape_zyx == grid.shape_zyx:
             message = (

@@ -1,4 +1,4 @@
-"""Scan -> features: which slice is next, one slice, or all of them, nearest first. The window and the command line share this."""
+"""Scan -> features: which slice is next, one slice, or all, nearest first. Window and command line share this."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def open_store(
 
 
 def nearest(ready: np.ndarray, index: int) -> int | None:
-    """Slice to encode next: of those not ready, ``(n,)`` bool, the nearest to ``index``; the one above before the one below."""
+    """Slice to encode next: of those not ``ready`` (``(n,)`` bool) the nearest to ``index``, above before below."""
     missing = np.flatnonzero(~ready)
     if missing.size == 0:
         return None
@@ -77,8 +77,8 @@ def precompute(
 ) -> int:
     """Encode all slices along an axis that the store does not have, nearest first, and return how many were encoded.
 
-    ``first`` is where to begin, the middle of the scan without it. ``on_slice(view, ready, total)`` is called after each
-    slice was written and flagged; killing the process at any moment loses at most the slice in work.
+    ``first`` is where to begin, the middle of the scan without it. ``on_slice(view, ready, total)`` is called after
+    each slice was written and flagged; killing the process at any moment loses at most the slice in work.
     """
     first = first or volume.middle()
     intensity = intensity or intensity_for(volume.voxels, volume.modality)

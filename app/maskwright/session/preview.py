@@ -1,4 +1,4 @@
-"""Preview: prompts of one unfinished object -> segmentation, on the head lane, and the memory of those already computed.
+"""Preview: prompts of one unfinished object -> segmentation, on the head lane, and the memory of those known.
 
 The answer to n prompts is the head run on them with the answer to the first n - 1 as `previous`. It therefore depends
 on the prompts and the slice alone: not on how fast they came, not on what was undone between, not on a restart.
@@ -53,9 +53,9 @@ class Preview:
 
 @dataclass(frozen=True, slots=True)
 class PreviewKey:
-    """What an answer belongs to."""
+    """What an answer belongs to; ``scan`` is the fingerprint."""
 
-    scan: int
+    scan: str
     view: View
     prompts: Prompts
 
@@ -94,10 +94,6 @@ class Previews:
         while total > self._kept_bytes and len(self._known) > 1:
             total -= self._known.popitem(last=False)[1].nbytes
 
-    def clear(self) -> None:
-        """Forget all, as when the model changes."""
-        self._known.clear()
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Request:
@@ -118,11 +114,11 @@ class Answer:
 
 
 class Head:
-    """Work of the head lane; keeps the last features and the last answer, which the next request nearly always needs."""
+    """Work of the head lane; keeps the last features and answer, which the next request nearly always needs."""
 
     def __init__(self, segmenter: Callable[[], Segmenter]) -> None:
         self._segmenter = segmenter
-        self._features: tuple[int, View, Features] | None = None
+        self._features: tuple[str, View, Features] | None = None
         self._last: tuple[PreviewKey, Preview] | None = None
 
     def run(self, request: Request) -> Answer:
@@ -149,11 +145,6 @@ class Head:
             out.append(start)
         self._last = start
         return Answer(tuple(out))
-
-    def forget(self) -> Answer:
-        """Drop what is kept, as when the model changes."""
-        self._features = self._last = None
-        return Answer(())
 
     def _features_of(self, request: Request) -> Features:
         scan, view = request.key.scan, request.key.view

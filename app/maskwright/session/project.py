@@ -143,11 +143,11 @@ class Project:
     def worklist(self) -> Worklist:
         """Scans of the project, none of them shown. Raises StoreError when it is damaged."""
         done = {scan for scan, key, _ in self.journal.find(snapshot.DONE) if key == snapshot.DONE}
-        touched = self.journal.touched()
+        started = {scan for prefix in (snapshot.OBJECT, snapshot.DRAFT) for scan in self.journal.scans_with(prefix)}
         entries = []
         for scan, key, value in self.journal.find(snapshot.SCAN):
             if key == snapshot.SCAN:
-                status: Status = "done" if scan in done else "started" if scan in touched else "new"
+                status: Status = "done" if scan in done else "started" if scan in started else "new"
                 entries.append(ScanEntry.from_bytes(scan, value, status))
         return Worklist(tuple(entries))
 

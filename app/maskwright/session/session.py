@@ -10,7 +10,7 @@ from maskwright.session.verbs_scans import ScanVerbs
 class Session(ScanVerbs):
     """A project at work: the scan that is shown, its annotation, and the workers behind it.
 
-    Verbs return what they changed and raise MaskwrightError when they cannot be done, in which case nothing has changed.
+    Verbs return what they changed, and raise MaskwrightError when they cannot be done: then nothing has changed.
     What workers find out later arrives through ``on_changes``. A verb is on the disk before it returns.
 
     Parameters
@@ -56,12 +56,8 @@ class Session(ScanVerbs):
         if turned is None:
             return Changes(message="Nothing to undo." if undo else "Nothing to redo.")
         labels = self.labels
-        self._state, step, row = turned
-        self._saved.update(unsaved)
-        self._after_step()
-        changes = Changes(
-            history=True,
-            scans=True,
+        state, step, row = turned
+        changes = self._take_over(state, unsaved) | Changes(
             objects=not all(isinstance(part, DraftChange | DoneChange) for part in step.parts),
             labels=step.touches(LabelChange) or labels != self.labels,
             prompts=step.touches(DraftChange),
@@ -86,5 +82,6 @@ class Session(ScanVerbs):
         self._closed = True
         for lane in (self._read_lane, self._head_lane, self._encode_lane):
             lane.stop()
-        if self._project is not None:
-            self._project.close()
+        for project in (self._pending, self._project):
+            if project is not None:
+                project.close()

@@ -1,4 +1,4 @@
-"""Snapshot: how the state of a scan is spread over the keys of the journal, so that a verb rewrites no more than it changed."""
+"""Snapshot: the state of a scan as keys of the journal, so that a verb rewrites no more than it changed."""
 
 from __future__ import annotations
 

@@ -83,6 +83,11 @@ class ScanState:
     drafts: Mapping[View, Prompts] = field(default_factory=lambda: MappingProxyType({}))
     done: bool = False
 
+    @property
+    def is_started(self) -> bool:
+        """Whether there is anything in it."""
+        return bool(self.annotation.objects or self.drafts)
+
 
 @dataclass(frozen=True, slots=True)
 class Step:

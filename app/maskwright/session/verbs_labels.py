@@ -6,11 +6,12 @@ from dataclasses import replace
 
 from maskwright.core.errors import AnnotationError
 from maskwright.core.labels import Color, Label
+from maskwright.io.journal import PROJECT
 from maskwright.session.changes import Changes
-from maskwright.session.steps import LabelChange, Step
+from maskwright.session.steps import LabelChange, ObjectChange, Step
 from maskwright.session.verbs_objects import ObjectVerbs
 
-_LABELLED = Changes(labels=True, history=True, scans=True)
+_LABELLED = Changes(labels=True)
 
 
 class LabelVerbs(ObjectVerbs):
@@ -28,9 +29,9 @@ class LabelVerbs(ObjectVerbs):
         """
         _, label = self.labels.add(name, color)
         label = replace(label, id=self._next_label_id())
-        self._record("add_label", f"add label {label.name}", [LabelChange(None, label)])
+        changes = self._record("add_label", f"add label {label.name}", [LabelChange(None, label)])
         self._choose_label(label.id)
-        return _LABELLED
+        return changes | _LABELLED
 
     def rename_label(self, label_id: int, name: str) -> Changes:
         """Give a label another name. Raises AnnotationError if it is empty or taken, or StoreError like every verb."""
@@ -46,8 +47,8 @@ class LabelVerbs(ObjectVerbs):
         old = self.labels.get(label.id)
         if label == old:
             return Changes()
-        self._record(verb, f"{text} {old.name}", [LabelChange(old, label)])
-        return _LABELLED | Changes(objects=True)
+        changes = self._record(verb, f"{text} {old.name}", [LabelChange(old, label)])
+        return changes | _LABELLED | Changes(objects=True)
 
     def remove_label(self, label_id: int) -> Changes:
         """Remove a label that no object of any scan has.
@@ -63,8 +64,7 @@ class LabelVerbs(ObjectVerbs):
         label = self.labels.get(label_id)
         step = Step((LabelChange(label, None),))
         self._check_labels(step)
-        self._record("remove_label", f"remove label {label.name}", step.parts)
-        return _LABELLED
+        return self._record("remove_label", f"remove label {label.name}", step.parts) | _LABELLED
 
     def set_active_label(self, label_id: int) -> Changes:
         """Choose the label of the next object. Not an undo step. Raises AnnotationError if there is none of this id."""
@@ -74,18 +74,15 @@ class LabelVerbs(ObjectVerbs):
 
     def _check_labels(self, step: Step) -> None:
         """Raise AnnotationError if a step takes away a label that an object of any scan has."""
-        scan = 0 if self.scan is None else self.scan.id
         for part in step.parts:
-            if (
-                isinstance(part, LabelChange)
-                and part.old is not None
-                and part.new is None
-                and self._project is not None
-            ):
-                here = sum(1 for one in self.annotation.objects if one.label_id == part.old.id)
-                elsewhere = self._project.label_uses(part.old.id, except_scan=scan)
-                if elsewhere or (here and step.parts == (part,)):
-                    raise AnnotationError(
-                        f'the label "{part.old.name}" is in use by {here + elsewhere} object(s)',
-                        hint="Delete them or give them another label first.",
-                    )
+            if not isinstance(part, LabelChange) or part.old is None or part.new is not None:
+                continue
+            gone = {one.old.id for one in step.parts if isinstance(one, ObjectChange) and one.old and not one.new}
+            here = [one.id for one in self.annotation.objects if one.label_id == part.old.id and one.id not in gone]
+            scan = PROJECT if self.scan is None else self.scan.id
+            elsewhere = 0 if self._project is None else self._project.label_uses(part.old.id, except_scan=scan)
+            if here or elsewhere:
+                raise AnnotationError(
+                    f'the label "{part.old.name}" is in use by {len(here) + elsewhere} object(s)',
+                    hint="Delete them or give them another label first.",
+                )

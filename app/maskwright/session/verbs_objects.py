@@ -12,11 +12,12 @@ from maskwright.core.labels import Label, LabelSet, next_color
 from maskwright.core.mask import Mask
 from maskwright.core.prompts import Prompts
 from maskwright.core.volume import View, Volume
+from maskwright.session.base import CommitWish
 from maskwright.session.changes import Changes
 from maskwright.session.steps import DraftChange, Head, LabelChange, ObjectChange, Part
 from maskwright.session.verbs_prompts import PromptVerbs
 
-_ANNOTATED = Changes(objects=True, history=True, scans=True)
+_ANNOTATED = Changes(objects=True)
 
 
 class ObjectVerbs(PromptVerbs):
@@ -27,7 +28,7 @@ class ObjectVerbs(PromptVerbs):
 
         With an active object the mask is added to what that object has on this slice; without one a new object is
         made, with this label or else the active one. While the mask is still being computed, the commit happens as
-        soon as it is there, unless the prompts change first.
+        soon as it is there, even if another slice is shown by then, unless the prompts change first.
 
         Raises
         ------
@@ -44,39 +45,48 @@ class ObjectVerbs(PromptVerbs):
         key = self._key()
         if key is None:
             return Changes(message="Nothing to commit: click on an object or draw a box first.")
+        wish = CommitWish(key, label_id if label_id is not None else self._active_label, self._active_object)
         if not self.preview_is_current:
-            self._commit_asked = (key, label_id)
+            self._wish = wish
             return Changes(busy=True)
-        return self._commit_shown(label_id)
+        return self._commit(wish)
 
-    def _commit_shown(self, label_id: int | None) -> Changes:
-        _, _, view = self._checked_opened()
-        if self._shown is None or self._shown.box is None:
-            return Changes(message="The mask is empty: add a point on the object first.")
-        mask = Mask.from_array(self._shown.segmentation.mask)
+    def _fulfil_wish(self) -> Changes:
+        wish = self._wish
+        if wish is None or self._previews.get(wish.key) is None:
+            return Changes()
+        self._wish = None
+        return self._commit(wish)
+
+    def _commit(self, wish: CommitWish) -> Changes:
+        view, prompts = wish.key.view, wish.key.prompts
+        preview = self._previews.get(wish.key)
+        if preview is None or preview.box is None:
+            return Changes(busy=True, message="The mask is empty: add a point on the object first.")
+        mask = Mask.from_array(preview.segmentation.mask)
         parts: list[Part] = []
-        if self._active_object is None:
-            label, new = self._label_for(label_id)
-            parts += [LabelChange(None, label)] if new else []
-            object_id, old = self.annotation.next_id, None
-            parts.append(ObjectChange(None, Head(object_id, label.id, True, _score(self._shown.segmentation.score))))
-        else:
-            one = self.annotation.get(self._active_object)
+        if wish.object_id is not None and wish.object_id in self.annotation:
+            one = self.annotation.get(wish.object_id)
             object_id, old, label = one.id, one.masks.get(view), self.labels.get(one.label_id)
             mask = mask if old is None else old | mask
-        parts.append(Edit.between(old, mask, object_id=object_id, view=view))
-        parts.append(DraftChange(view, self.prompts, Prompts()))
-        self._record("commit", f"commit {label.name}", parts)
-        changes = _ANNOTATED | Changes(prompts=True, labels=len(parts) > 3) | self._update_preview()
-        return changes | Changes(preview=_rectangle(mask))
+        else:
+            label = self._label_for(wish.label_id)
+            parts += [] if label.id in self.labels else [LabelChange(None, label)]
+            object_id, old = self.annotation.next_id, None
+            score = round(float(preview.segmentation.score), 4)
+            parts.append(ObjectChange(None, Head(object_id, label.id, True, score)))
+        parts += [Edit.between(old, mask, object_id=object_id, view=view), DraftChange(view, prompts, Prompts())]
+        changes = self._record("commit", f"commit {label.name}", parts) | _ANNOTATED | Changes(prompts=True)
+        changes |= Changes(labels=any(isinstance(part, LabelChange) for part in parts)) | self._update_preview()
+        return changes | Changes(preview=preview.box if view == self._view else None)
 
-    def _label_for(self, label_id: int | None) -> tuple[Label, bool]:
-        """Label for a new object; made where there is none at all."""
-        wanted = label_id if label_id is not None else self._active_label
-        if wanted is not None:
-            return self.labels.get(wanted), False
-        first = LabelSet.default().labels[0]
-        return replace(first, id=self._next_label_id()), True
+    def _label_for(self, label_id: int | None) -> Label:
+        """Label for a new object; a new one where there is none at all."""
+        if label_id is not None and label_id in self.labels:
+            return self.labels.get(label_id)
+        if self._active_label is not None:
+            return self.labels.get(self._active_label)
+        return replace(LabelSet.default().labels[0], id=self._next_label_id())
 
     def _next_label_id(self) -> int:
         """Id that no label has or had, so that undo in another scan never meets a stranger."""
@@ -94,8 +104,8 @@ class ObjectVerbs(PromptVerbs):
         self._checked_object(object_id)
         one = self.annotation.get(object_id)
         edits = [Edit.between(mask, None, object_id=one.id, view=view) for view, mask in one.masks.items()]
-        self._record("delete_object", f"delete {self._name(one)}", [*edits, ObjectChange(Head.of(one), None)])
-        return _ANNOTATED
+        parts: list[Part] = [*edits, ObjectChange(Head.of(one), None)]
+        return self._record("delete_object", f"delete {self._name(one)}", parts) | _ANNOTATED
 
     def set_object_visible(self, object_id: int, *, visible: bool) -> Changes:
         """Show or hide an object. Raises AnnotationError, or StoreError like every verb."""
@@ -114,8 +124,7 @@ class ObjectVerbs(PromptVerbs):
     def _change_head(self, one: AnnotationObject, head: Head, verb: str, text: str) -> Changes:
         if head == Head.of(one):
             return Changes()
-        self._record(verb, f"{text} {self._name(one)}", [ObjectChange(Head.of(one), head)])
-        return _ANNOTATED
+        return self._record(verb, f"{text} {self._name(one)}", [ObjectChange(Head.of(one), head)]) | _ANNOTATED
 
     def set_mask(self, object_id: int, view: View, mask: Mask) -> Changes:
         """Replace the mask of an object on one slice; an empty one takes it away.
@@ -134,8 +143,7 @@ class ObjectVerbs(PromptVerbs):
         edit = Edit.between(one.masks.get(view), mask, object_id=object_id, view=view)
         if edit.is_empty:
             return Changes()
-        self._record("set_mask", f"edit {self._name(one)}", [edit])
-        return _ANNOTATED
+        return self._record("set_mask", f"edit {self._name(one)}", [edit]) | _ANNOTATED
 
     def import_objects(self, objects: Iterable[AnnotationObject], *, labels: LabelSet | None = None) -> Changes:
         """Add objects to the shown scan, under new ids, as one step.
@@ -162,8 +170,8 @@ class ObjectVerbs(PromptVerbs):
             parts.append(ObjectChange(None, Head(object_id, ids[one.label_id], one.visible, one.score)))
             parts += [Edit.between(None, mask, object_id=object_id, view=view) for view, mask in one.masks.items()]
         count = f"{len(incoming)} object" + ("s" if len(incoming) != 1 else "")
-        self._record("import_objects", f"import {count}", parts)
-        return _ANNOTATED | Changes(labels=True, message=f"Imported {count}.")
+        changes = self._record("import_objects", f"import {count}", parts)
+        return changes | _ANNOTATED | Changes(labels=True, message=f"Imported {count}.")
 
     def _match_labels(self, needed: set[int], labels: LabelSet | None) -> tuple[Mapping[int, int], list[Part]]:
         """Id in the project for every id in ``labels``, and the labels to add for that."""
@@ -200,12 +208,3 @@ def _check_mask(volume: Volume, view: View, mask: Mask) -> None:
             f"{volume.slice_shape(view.axis)[0]} x {volume.slice_shape(view.axis)[1]}",
             hint="Choose the annotation that was made on this scan.",
         )
-
-
-def _rectangle(mask: Mask) -> tuple[int, int, int, int]:
-    y0, x0, y1, x1 = mask.box
-    return x0, y0, x1, y1
-
-
-def _score(score: float) -> float:
-    return round(float(score), 4)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from functools import partial
 
-from maskwright.core.errors import MaskwrightError, ScanError, StoreError
+from maskwright.core.errors import MaskwrightError, StoreError
 from maskwright.core.features import Features
 from maskwright.core.prompts import Box, Point, Prompt, Prompts, Scribble
 from maskwright.core.volume import View
 from maskwright.session.base import SessionBase
-from maskwright.session.changes import Changes, union
+from maskwright.session.changes import Changes, Rectangle, union
 from maskwright.session.jobs import Outcome
 from maskwright.session.opened import Opened, SegmenterSource
 from maskwright.session.precompute import encode_slice, nearest
@@ -36,100 +37,106 @@ class PromptVerbs(SessionBase):
         StoreError
             If it cannot be written down; nothing has changed then.
         """
-        before = self.prompts
-        return self._change_prompts("add_prompt", _text(prompt), before.add(prompt), clicked=True)
+        return self._change_prompts("add_prompt", _text(prompt), lambda before: before.add(prompt), clicked=True)
 
     def remove_last_prompt(self) -> Changes:
         """Remove the newest prompt; nothing happens where there is none. Raises like `add_prompt`."""
-        if not self.prompts:
-            return Changes()
-        return self._change_prompts("remove_last_prompt", "remove prompt", self.prompts.without_last(), clicked=False)
+        return self._change_prompts("remove_last_prompt", "remove prompt", Prompts.without_last, clicked=False)
 
     def clear_prompts(self) -> Changes:
         """Remove all prompts of the shown slice; nothing happens where there are none. Raises like `add_prompt`."""
-        if not self.prompts:
-            return Changes()
-        return self._change_prompts("clear_prompts", "clear prompts", Prompts(), clicked=False)
+        return self._change_prompts("clear_prompts", "clear prompts", lambda _: Prompts(), clicked=False)
 
-    def _change_prompts(self, verb: str, text: str, prompts: Prompts, *, clicked: bool) -> Changes:
+    def _change_prompts(self, verb: str, text: str, change: Callable[[Prompts], Prompts], *, clicked: bool) -> Changes:
         started = time.perf_counter()
         _, _, view = self._checked_opened()
-        self._record(verb, text, [DraftChange(view, self.prompts, prompts)])
+        before = self.prompts
+        after = change(before)
+        if after == before:
+            return Changes()
+        changes = self._record(verb, text, [DraftChange(view, before, after)])
         self._clicked_at = started if clicked and self._is_ready(view) else None
-        return Changes(prompts=True, history=True, scans=True) | self._update_preview(retry=True)
+        return changes | Changes(prompts=True) | self._update_preview(retry=True)
 
     # Head lane: prompts -> mask.
 
     def _update_preview(self, *, retry: bool = False) -> Changes:
-        """Show the best answer known to the prompts, and ask for the exact one where it is missing."""
+        """Show the best answer known to the prompts, and see to it that what is not answered yet will be."""
         key, before = self._key(), self._shown
         found = None if key is None else self._previews.nearest(key)
         self._shown = None if found is None else found[1]
-        if self._commit_asked is not None and self._commit_asked[0] != key:
-            self._commit_asked = None
-        changed = None if self._shown is before else union(_box(before), _box(self._shown))
-        if key is None or (found is not None and found[0] == key):
+        changes = Changes(
+            preview=None if self._shown is before else union(_box(before), _box(self._shown)),
+            busy=True,
+        )
+        if self._wish is not None and not self._still_there(self._wish.key):
+            self._wish = None
+        wanted = self._unanswered()
+        if wanted is None:
             self._head_lane.cancel()
             self._requested = None
-            return Changes(preview=changed, busy=True)
-        if self._is_ready(key.view):
-            self._ask_head(key, found)
-            return Changes(preview=changed, busy=True)
-        if retry:
+            return changes
+        if self._is_ready(wanted.view):
+            self._ask_head(wanted)
+            return changes
+        if retry and self._halted == "encoder":
             self._halted = ""
-        return Changes(preview=changed, busy=True) | self._encode_next()
+        return changes | self._encode_next()
 
-    def _ask_head(self, key: PreviewKey, known: tuple[PreviewKey, Preview] | None) -> None:
+    def _unanswered(self) -> PreviewKey | None:
+        """What the head has to answer next: the prompts on screen, else those that a commit waits for."""
+        keys = (self._key(), None if self._wish is None else self._wish.key)
+        return next((key for key in keys if key is not None and self._previews.get(key) is None), None)
+
+    def _still_there(self, key: PreviewKey) -> bool:
+        """Whether these prompts are still those of their slice."""
+        opened = self._opened
+        return opened is not None and key.scan == opened.fingerprint and self._state.drafts.get(key.view) == key.prompts
+
+    def _ask_head(self, key: PreviewKey) -> None:
         opened = self._opened
         if opened is None or (self._requested == key and self._head_lane.busy):
             return
         self._requested = key
-        request = Request(key, known, self._fresh.get(key.view), opened.reader)
+        request = Request(key, self._previews.nearest(key), self._fresh.get(key.view), opened.reader)
         self._head_lane.submit(partial(self._head.run, request), partial(self._answered, opened, key))
 
     def _answered(self, opened: Opened, key: PreviewKey, outcome: Outcome) -> None:
         if self._opened is not opened:
             return
+        if not outcome.stale:
+            self._requested = None
         if outcome.error is not None:
             if not outcome.stale:
-                self._requested = self._commit_asked = self._clicked_at = None
+                self._wish = self._clicked_at = None
                 self._emit(Changes.failure(outcome.error))
             return
         answer: Answer = outcome.value
         if answer.lost is not None:
-            self._lost(key.view, answer.lost)
+            # the stored features are damaged: the slice counts as not ready and is encoded again
+            self._ready[key.view.axis][key.view.index] = False
+            self._emit(Changes(features=True, message=str(answer.lost)) | self._update_preview())
             return
         for one, preview in answer.previews:
             self._previews.put(one, preview)
-        if key != self._key():
-            return
-        self._requested = None
-        if self._clicked_at is not None:
+        if key == self._key() and self._clicked_at is not None:
             self._last_click_ms = (time.perf_counter() - self._clicked_at) * 1000
             self._clicked_at = None
-        asked = self._commit_asked
         changes = self._update_preview()
-        if asked is not None:
-            self._commit_asked = None
-            try:
-                changes |= self._commit_shown(asked[1])
-            except MaskwrightError as error:
-                changes |= Changes.failure(error)
+        try:
+            changes |= self._fulfil_wish()
+        except MaskwrightError as error:
+            changes |= Changes.failure(error)
         self._emit(changes)
 
-    def _lost(self, view: View, error: StoreError) -> None:
-        """Stored features could not be read: the slice counts as not ready and is encoded again."""
-        self._ready[view.axis][view.index] = False
-        self._requested = None
-        self._emit(Changes(features=True, message=str(error)) | self._update_preview())
-
-    def _commit_shown(self, label_id: int | None) -> Changes:
+    def _fulfil_wish(self) -> Changes:
+        """Do the commit that waited for its mask, if that is there now."""
         raise NotImplementedError  # the verbs on objects know how
 
     # Encode lane: slices -> features.
 
     def _encode_next(self) -> Changes:
-        """Start on the slice that is needed most, unless one is being encoded; the next one is chosen when that is done."""
+        """Start on the slice that is needed most, unless one is in work; the next is chosen when that is done."""
         opened = self._opened
         if opened is None or self._encode_lane.busy or self._halted == "encoder":
             return Changes()
@@ -137,14 +144,14 @@ class PromptVerbs(SessionBase):
         if view is None:
             return Changes()
         self._encoding = view
-        self._encode_lane.submit(
-            partial(encode_and_store, opened, view, self._segmenter), partial(self._encoded, opened, view)
-        )
+        work = partial(encode_and_store, opened, view, self._segmenter)
+        self._encode_lane.submit(work, partial(self._encoded, opened, view))
         return Changes(features=True, busy=True)
 
     def _next_to_encode(self) -> View | None:
-        if self.waiting:
-            return self._view
+        wanted = self._unanswered()
+        if wanted is not None and not self._is_ready(wanted.view):
+            return wanted.view
         if not self._encode_ahead or self._halted or self._view is None or self._opened is None:
             return None
         middle = self._opened.volume.middle()
@@ -157,20 +164,16 @@ class PromptVerbs(SessionBase):
             self._emit(self._encode_next())
             return
         if outcome.error is not None:
-            self._halted, self._commit_asked = "encoder", None
+            self._halted, self._wish = "encoder", None
             self._emit(Changes(features=True) | Changes.failure(outcome.error))
             return
         features, trouble = outcome.value
         changes = Changes(features=True, busy=True)
         self._keep_fresh(view, features, stored=trouble is None)
         if trouble is not None and self._halted != "store":
-            self._halted = "store"
             changes |= Changes.failure(trouble)
-        elif trouble is None:
-            self._halted = ""
-        if view == self._view:
-            changes |= self._update_preview()
-        self._emit(changes | self._encode_next())
+        self._halted = "" if trouble is None else "store"
+        self._emit(changes | self._update_preview() | self._encode_next())
 
     def _keep_fresh(self, view: View, features: Features, *, stored: bool) -> None:
         self._fresh[view] = features
@@ -181,11 +184,11 @@ class PromptVerbs(SessionBase):
             self._fresh.popitem(last=False)
 
 
-def encode_and_store(opened: Opened, view: View, segmenter: SegmenterSource) -> tuple[Features, StoreError | None]:
+def encode_and_store(opened: Opened, view: View, segmenter: SegmenterSource) -> tuple[Features, MaskwrightError | None]:
     """Features of one slice, and why they could not be stored. Raises ModelError when the encoder cannot run."""
     features = encode_slice(opened.volume, view, segmenter=segmenter(), intensity=opened.intensity)
     if opened.store is None:
-        return features, StoreError("features cannot be stored", hint="Slices are encoded when they are clicked.")
+        return features, opened.trouble
     try:
         opened.store.write(view, features)
     except StoreError as error:
@@ -193,7 +196,7 @@ def encode_and_store(opened: Opened, view: View, segmenter: SegmenterSource) -> 
     return features, None
 
 
-def _box(preview: Preview | None) -> tuple[int, int, int, int] | None:
+def _box(preview: Preview | None) -> Rectangle | None:
     return None if preview is None else preview.box
 
 
@@ -203,12 +206,3 @@ def _text(prompt: Prompt) -> str:
     if isinstance(prompt, Box):
         return "box"
     return "scribble" if isinstance(prompt, Scribble) else "text"
-
-
-def checked_prompt(prompt: Prompt, shape_yx: tuple[int, int]) -> Prompt:
-    """Prompt that lies on the slice at least in part. Raises ScanError when it does not."""
-    if isinstance(prompt, Point) and not (
-        -0.5 <= prompt.x < shape_yx[1] - 0.5 and -0.5 <= prompt.y < shape_yx[0] - 0.5
-    ):
-        raise ScanError("the point lies outside the slice", hint="Click on the picture.")
-    return prompt

@@ -7,7 +7,7 @@ import os
 from functools import partial
 from pathlib import Path
 
-from maskwright.core.errors import MaskwrightError
+from maskwright.core.errors import MaskwrightError, StoreError
 from maskwright.core.volume import View
 from maskwright.io.journal import PROJECT
 from maskwright.session import snapshot
@@ -46,32 +46,25 @@ class ScanVerbs(LabelVerbs):
             If it cannot be read or written down. What was open stays open.
         """
         path = Path(os.path.abspath(path))
-        project = self._project_for(path)
-        try:
-            return self._adopt(project, path, read(self._reading(project, path)))
-        except BaseException:
-            self._release(project)
-            raise
+        return self._read_now(self._project_for(path), path)
 
     def open_async(self, path: Path | str) -> Changes:
         """The same in the background: what it changes, or the error, arrives through ``on_changes``.
 
-        Opening something else before that makes the first one stale. Raises StoreError when the project is not usable.
+        Opening something else before that makes this one stale. Raises StoreError when the project is not usable.
         """
         path = Path(os.path.abspath(path))
-        project = self._project_for(path)
-        return self._read_in_background(project, path, path, self._reading(project, path))
+        return self._read_in_background(self._project_for(path), path)
 
     def show_scan(self, position: int) -> Changes:
         """Show another scan of the list; waits until it is read. Raises MaskwrightError like `open`."""
         entry = self._worklist.entries[position]
-        return self._adopt(self._project, entry.path, read(self._reading(self._project, entry.path)), scan=entry.id)
+        return self._read_now(self._project, entry.path, scan=entry.id)
 
     def show_scan_async(self, position: int) -> Changes:
         """The same in the background; see `open_async`."""
         entry = self._worklist.entries[position]
-        request = self._reading(self._project, entry.path)
-        return self._read_in_background(self._project, entry.path, entry.path, request, scan=entry.id)
+        return self._read_in_background(self._project, entry.path, scan=entry.id)
 
     def next_scan(self, *, wait: bool = True) -> Changes:
         """Show the next scan of the list, waiting until it is read or not; nothing happens at the end."""
@@ -92,8 +85,8 @@ class ScanVerbs(LabelVerbs):
         self._checked_opened()
         if done == self._state.done:
             return Changes()
-        self._record("set_scan_done", "mark as done" if done else "mark as not done", [DoneChange(not done, done)])
-        return Changes(scans=True, history=True)
+        text = "mark as done" if done else "mark as not done"
+        return self._record("set_scan_done", text, [DoneChange(not done, done)])
 
     def set_view(self, view: View) -> Changes:
         """Show another slice; an index outside the scan counts as the nearest inside. Not an undo step.
@@ -108,48 +101,64 @@ class ScanVerbs(LabelVerbs):
         self._clicked_at = None
         return Changes(view=True, prompts=True, busy=True) | self._update_preview() | self._encode_next()
 
-    # Reading.
+    # Reading. Only one thing is read at a time; ``_pending`` is its project, where that is not the one in use.
 
     def _project_for(self, path: Path) -> Project | None:
-        """Project that a path belongs to, opened where it is not the one in use; None where there is none yet."""
+        """Project that a path belongs to, opened where it is not in use; None where there is none yet."""
         if self._fixed_project:
             return self._project
         folder = default_folder(path)
-        if self._project is not None and self._project.folder == folder:
-            return self._project
+        for project in (self._project, self._pending):
+            if project is not None and project.folder == folder:
+                return project
         return Project.open(folder) if Project.is_project(folder) else None
 
+    def _begin(self, project: Project | None, name: Path | None) -> None:
+        """Give up what is being read, for something else."""
+        self._read_lane.cancel()
+        before, self._pending = self._pending, project
+        self._opening = name
+        self._release(before)
+
     def _release(self, project: Project | None) -> None:
-        if project is not None and project is not self._project:
+        """Close a project that is neither in use nor about to be."""
+        if project is not None and project is not self._project and project is not self._pending:
             project.close()
 
     def _reading(self, project: Project | None, path: Path) -> Reading:
         wanted = None
         if project is not None:
-            shown = project.journal.get(PROJECT).get(snapshot.SHOWN)
-            found = [one.path for one in project.worklist() if shown is not None and one.id == json.loads(shown)]
-            wanted = found[0] if found else None
+            shown = json.loads(project.journal.get(PROJECT).get(snapshot.SHOWN, b"null"))
+            wanted = next((one.path for one in self._list_of(project) if one.id == shown), None)
         return Reading(path, wanted, self._segmenter, self._store_root, self._open_store, self._budget_bytes)
 
-    def _read_in_background(
-        self, project: Project | None, path: Path, name: Path, request: Reading, *, scan: int | None = None
-    ) -> Changes:
-        self._opening = name
-        self._read_lane.submit(partial(read, request), partial(self._was_read, project, path, scan))
+    def _read_now(self, project: Project | None, path: Path, *, scan: int | None = None) -> Changes:
+        self._begin(project, None)
+        try:
+            return self._adopt(project, path, read(self._reading(project, path)), scan=scan)
+        finally:
+            self._begin(None, None)
+
+    def _read_in_background(self, project: Project | None, path: Path, *, scan: int | None = None) -> Changes:
+        self._begin(project, path)
+        try:
+            work = partial(read, self._reading(project, path))
+        except BaseException:
+            self._begin(None, None)
+            raise
+        self._read_lane.submit(work, partial(self._was_read, project, path, scan))
         return Changes(busy=True)
 
     def _was_read(self, project: Project | None, path: Path, scan: int | None, outcome: Outcome) -> None:
         if outcome.stale:
-            self._release(project)
-            return
-        self._opening = None
+            return  # `_begin` saw to the project
         try:
             if outcome.error is not None:
                 raise outcome.error
             changes = self._adopt(project, path, outcome.value, scan=scan)
         except MaskwrightError as error:
-            self._release(project)
             changes = Changes.failure(error)
+        self._begin(None, None)
         self._emit(changes | Changes(busy=True))
 
     # Taking over what was read.
@@ -159,7 +168,7 @@ class ScanVerbs(LabelVerbs):
         self._flush_quietly()
         chosen = project if project is not None else self._project_of(root, opened)
         try:
-            placed = place(self._list_of(chosen), opened, root=root, scan=scan)
+            placed = place(self._list_of(chosen), opened, root=root, touched=chosen.journal.touched(), scan=scan)
             entry = placed.entry
             kept = chosen.journal.get(entry.id)
             state = chosen.state(entry.id)
@@ -175,7 +184,6 @@ class ScanVerbs(LabelVerbs):
                 self._project.close()
             self._project = chosen
             self._saved.clear()
-            self._previews.clear()
         if not self._fixed_project:
             note_scan(opened.fingerprint, chosen.folder)
             note_moved(root, chosen.folder)
@@ -192,10 +200,11 @@ class ScanVerbs(LabelVerbs):
         self._view = View(view.axis, min(view.index, volume.n_slices(view.axis) - 1))
         self._choose_label(label)
         self._active_object = None
-        self._ready = opened.flags
+        self._ready = tuple(flags.copy() for flags in opened.flags)
         self._fresh.clear()
-        self._shown = self._requested = self._commit_asked = self._clicked_at = None
-        self._halted = ""
+        self._shown = self._requested = self._wish = self._clicked_at = None
+        # without a model, or a place for features, nothing is encoded until the user clicks
+        self._halted = {type(None): "", StoreError: "store"}.get(type(opened.trouble), "encoder")
         changes = _EVERYTHING | Changes(message=placed.message)
         if opened.store is not None:
             changes |= Changes(message=opened.store.notice)

@@ -29,7 +29,7 @@ class ScanEntry:
     name
         What it is called on screen.
     status
-        ``new``: nothing was done to it; ``started``; ``done``: the user said so.
+        ``new``: nothing is in it; ``started``: objects or prompts are; ``done``: the user said so.
     fingerprint
         Of the voxels and grid when it was last shown; empty before.
     geometry
@@ -49,9 +49,9 @@ class ScanEntry:
     modality: str = ""
     earlier: tuple[str, ...] = ()
 
-    def with_status(self, *, done: bool, touched: bool) -> ScanEntry:
+    def with_status(self, *, done: bool, started: bool) -> ScanEntry:
         """Entry with the status that follows from these two."""
-        status: Status = "done" if done else "started" if touched else "new"
+        status: Status = "done" if done else "started" if started else "new"
         return self if status == self.status else replace(self, status=status)
 
     def to_bytes(self) -> bytes:
