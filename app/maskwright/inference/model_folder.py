@@ -24,6 +24,8 @@ def read_card(folder: Path) -> ModelCard:
     path = folder / CARD
     try:
         value = json.loads(path.read_text("utf-8"))
+        if not isinstance(value, dict):
+            raise ValueError("it is not a JSON object")
     except FileNotFoundError as error:
         raise ModelError(
             "there is no model here (no model.json)", path=folder, hint="Name an installed model or a model folder."
