@@ -32,7 +32,6 @@ PACKAGES = (
     "pydicom",
     "PySide6-Essentials",
     "SimpleITK",
-    "tifffile",
     "zarr",
 )
 LEAST_FREE_BYTES = 1_000_000_000
