@@ -41,3 +41,30 @@ def decode_counts(counts: list[int], *, shape_yx: tuple[int, int]) -> np.ndarray
         )
     values = np.arange(runs.size) % 2 == 1
     return np.repeat(values, runs).reshape(width, height).T
+
+
+def decode_string(text: str) -> list[int]:
+    """Run lengths from COCO's compressed string: 5 bits a character, low bits first, differences to two runs before.
+
+    Raises
+    ------
+    AnnotationError
+        When the string is cut short or holds other characters.
+    """
+    counts: list[int] = []
+    value = shift = 0
+    for character in text:
+        code = ord(character) - 48
+        if not 0 <= code < 64 or shift > 60:
+            raise AnnotationError("a run-length string is damaged")
+        value |= (code & 31) << shift
+        shift += 5
+        if code & 32:
+            continue
+        if code & 16:
+            value -= 1 << shift
+        counts.append(value + (counts[-2] if len(counts) > 2 else 0))
+        value = shift = 0
+    if shift:
+        raise AnnotationError("a run-length string is cut short")
+    return counts
