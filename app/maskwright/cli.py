@@ -22,7 +22,7 @@ from maskwright import (
     cli_precompute,
     cli_segment,
 )
-from maskwright.cli_verb import Verb, WindowRequest, add_model, add_store
+from maskwright.cli_verb import Verb, WindowRequest, add_model, add_store, window_request
 from maskwright.core.errors import MaskwrightError
 
 VERBS: dict[str, Verb] = {
@@ -95,7 +95,7 @@ def _run_window(arguments: list[str], open_window: OpenWindow | None) -> int:
     parsed = parser.parse_args(arguments)
     if open_window is None:
         parser.error("no window can be opened from here; name a command")
-    return open_window(WindowRequest(tuple(parsed.path), parsed.project, parsed.model, parsed.store, parsed.threads))
+    return open_window(window_request(parsed, paths=tuple(parsed.path), project=parsed.project))
 
 
 def _window_parser() -> argparse.ArgumentParser:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from maskwright.cli_stage import Stage
-from maskwright.cli_verb import Verb, WindowRequest, add_json, add_model, in_bytes, load_model, note, print_json
+from maskwright.cli_verb import Verb, add_json, add_model, in_bytes, load_model, note, print_json, window_request
 from maskwright.core.errors import ExportError
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, default=Path("maskwright-demo"), metavar="DIR", help="folder for the results"
     )
     parser.add_argument("--window", action="store_true", help="open the window afterwards")
+    parser.set_defaults(store=None)
     add_model(parser)
     add_json(parser)
 
@@ -93,8 +94,9 @@ def _run(arguments: argparse.Namespace) -> int:
         print_json(result)
     if arguments.window:
         if has_display():
+            arguments.store = store
             paths = (next(iter(jobs())).parent,)
-            arguments.then = WindowRequest(paths, project_at, arguments.model, store, arguments.threads)
+            arguments.then = window_request(arguments, paths=paths, project=project_at)
         else:
             say("no display here, so no window; with one, `make run` opens it")
     return 0

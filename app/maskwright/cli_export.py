@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,14 +29,25 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("project", type=Path, metavar="PROJECT", help="project folder, or the scan or folder it is of")
     parser.add_argument("--format", required=True, choices=FORMATS, help="what to write")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the dataset")
-    parser.add_argument("--overwrite", action="store_true", help="replace what is there")
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier export")
+    parser.add_argument("--polygons", action="store_true", help="coco: polygons instead of run lengths, where exact")
+    parser.add_argument("--instances", action="store_true", help="png: one file an object")
+    parser.add_argument("--no-pictures", action="store_true", help="coco, png: leave the pictures out")
     add_json(parser)
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from maskwright.io.datasets import FORMATS, Options
     from maskwright.session.export_job import export
     from maskwright.session.project import Project
 
+    chosen = {"polygons": arguments.polygons, "instances": arguments.instances, "pictures": arguments.no_pictures}
+    for name, given in chosen.items():
+        if given and name not in FORMATS[arguments.format].options:
+            option = "--no-pictures" if name == "pictures" else f"--{name}"
+            print(f"maskwright export: error: {option} means nothing for {arguments.format}", file=sys.stderr)
+            return 2
+    options = Options(polygons=arguments.polygons, instances=arguments.instances, pictures=not arguments.no_pictures)
     project = Project.open(project_folder(arguments.project))
     try:
         items = project_items(project)
@@ -47,7 +59,7 @@ def _run(arguments: argparse.Namespace) -> int:
             path=arguments.project,
             hint="Open it, click, and press Enter first.",
         )
-    report = export(items, format=arguments.format, out=arguments.out, overwrite=arguments.overwrite)
+    report = export(items, format=arguments.format, out=arguments.out, overwrite=arguments.overwrite, options=options)
     if arguments.json:
         print_json(report.to_json())
     else:
@@ -60,7 +72,7 @@ def project_items(project: Project) -> list[Item]:
     from maskwright.io.datasets import Item
 
     return [
-        Item(entry.name, entry.path, entry.geometry, annotation)
+        Item(entry.name, entry.path, entry.geometry, annotation, modality=entry.modality)
         for entry, annotation in project.annotations()
         if annotation.objects and entry.geometry is not None
     ]

@@ -35,10 +35,11 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from maskwright.session.import_job import read_dataset
     from maskwright.session.project import Project, default_store_root
     from maskwright.session.session import Session
 
-    form, items = read_dataset(arguments.dataset, arguments.format)
+    form, items = read_dataset(arguments.dataset, format=arguments.format)
     stage = Stage()
     target: Path = arguments.project
     project = Project.open(target) if Project.is_project(target) else None
@@ -66,57 +67,28 @@ def _run(arguments: argparse.Namespace) -> int:
     return 1 if failed or not done else 0
 
 
-def read_dataset(path: Path, form: str | None) -> tuple[str, list[ImportedItem]]:
-    """Format and items of a dataset, of the given format or of the first that can read it.
-
-    Raises
-    ------
-    AnnotationError
-        No format can read it.
-    """
-    from maskwright.io.datasets import FORMATS as TABLE
-
-    if not path.exists():
-        raise AnnotationError("there is no such file or folder", path=path, hint="Check the name and the drive.")
-    errors: list[AnnotationError] = []
-    for name in (form,) if form else tuple(TABLE):
-        try:
-            items = TABLE[name].read(path)
-        except AnnotationError as error:
-            errors.append(error)
-            continue
-        if items:
-            return name, items
-    if form and errors:
-        raise errors[0]
-    raise AnnotationError(
-        "this is not a dataset that can be imported",
-        path=path,
-        hint="Name a COCO, PNG or NIfTI dataset, or use --format.",
-    )
-
-
 def _import(
     session: Session, items: Sequence[ImportedItem], dataset: Path
 ) -> tuple[dict[str, int], list[str], list[str]]:
     """Objects imported for each scan, names of items without a scan, and names of scans that did not work out."""
-    from maskwright.io.datasets.items import stem
+    from maskwright.session.import_job import match
 
-    scans = session.scans
+    names = [entry.name for entry in session.scans]
+    matched = match(items, names)
+    if not matched:
+        known = ", ".join(names[:3]) or "none"
+        raise AnnotationError(
+            f"nothing in this dataset belongs to a scan of the project ({known})",
+            path=dataset,
+            hint="Compare the names.",
+        )
     done: dict[str, int] = {}
     failed: list[str] = []
-    left: list[str] = []
-    for item in items:
-        found = [i for i, entry in enumerate(scans) if stem(entry.name) == stem(item.name)]
-        if not found and len(items) == len(scans) == 1:
-            found = [0]
-        if not found:
-            left.append(item.name)
-            continue
-        name = scans[found[0]].name
+    for position, item in matched.items():
+        name = names[position]
         try:
-            if session.worklist.shown != found[0]:
-                session.show_scan(found[0])
+            if session.worklist.shown != position:
+                session.show_scan(position)
             assert session.volume is not None
             loaded = item.load(session.volume.geometry)
             session.import_objects(loaded.objects, labels=loaded.labels)
@@ -126,15 +98,9 @@ def _import(
             continue
         for text in loaded.notes:
             note(f"{name}: {text}")
-        done[name] = done.get(name, 0) + len(loaded.objects)
-    if not done and not failed:
-        names = ", ".join(entry.name for entry in scans[:3]) or "none"
-        raise AnnotationError(
-            f"nothing in this dataset belongs to a scan of the project ({names})",
-            path=dataset,
-            hint="Compare the names.",
-        )
-    return done, left, failed
+        done[name] = len(loaded.objects)
+    used = {id(item) for item in matched.values()}
+    return done, [item.name for item in items if id(item) not in used], failed
 
 
 def _no_model() -> Segmenter:

@@ -9,7 +9,18 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from maskwright.cli_verb import Verb, add_json, add_model, add_store, in_bytes, load_model, note, print_json
+from maskwright.cli_verb import (
+    Verb,
+    add_json,
+    add_model,
+    add_store,
+    in_bytes,
+    load_model,
+    note,
+    print_json,
+    store_budget_of,
+    store_of,
+)
 from maskwright.core.errors import MaskwrightError
 
 if TYPE_CHECKING:
@@ -34,9 +45,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from maskwright.session.project import default_store_root
-
-    root = arguments.store or default_store_root()
+    root, budget = store_of(arguments), store_budget_of(arguments)
     segmenter = load_model(arguments)
     done: list[dict[str, Any]] = []
     failed = 0
@@ -45,7 +54,7 @@ def _run(arguments: argparse.Namespace) -> int:
             error = path
         else:
             try:
-                done.append(_encode(path, segmenter, root))
+                done.append(_encode(path, segmenter, root, budget))
                 continue
             except MaskwrightError as raised:
                 error = raised
@@ -76,7 +85,7 @@ def _scans(paths: Iterable[Path]) -> Iterable[Path | MaskwrightError]:
                 yield one
 
 
-def _encode(path: Path, segmenter: Segmenter, root: Path) -> dict[str, Any]:
+def _encode(path: Path, segmenter: Segmenter, root: Path, budget: int | None) -> dict[str, Any]:
     from tqdm import tqdm
 
     from maskwright.core.fingerprint import fingerprint
@@ -90,7 +99,7 @@ def _encode(path: Path, segmenter: Segmenter, root: Path) -> dict[str, Any]:
     volume = open_scan(path)
     intensity = intensity_for(volume.voxels, volume.modality)
     sign = signature(fingerprint(volume), segmenter.card, intensity)
-    store = FeatureStore.open(root, sign, shape_zyx=volume.geometry.shape_zyx)
+    store = FeatureStore.open(root, sign, shape_zyx=volume.geometry.shape_zyx, budget_bytes=budget)
     if store.notice:
         note(store.notice)
     before, total = int(store.ready_flags(0).sum()), volume.n_slices()

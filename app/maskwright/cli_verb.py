@@ -16,13 +16,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class WindowRequest:
-    """What the window is to show; `None` stands for the user's settings."""
+    """What the window is to show: all that the command line and the user's settings decide before it opens.
+
+    `project` is None for the project that belongs to what is opened, `threads` None for an automatic choice,
+    `store_budget_bytes` None for no limit.
+    """
 
     paths: tuple[Path, ...]
     project: Path | None
     model: str
-    store: Path | None
+    store: Path
     threads: int | None
+    store_budget_bytes: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +70,66 @@ class Verb:
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     """`--model` and `--threads`."""
-    parser.add_argument("--model", default="default", metavar="ID", help="installed model, or a model folder")
+    parser.add_argument(
+        "--model", metavar="ID", help="installed model, or a model folder (default: as set in the window)"
+    )
     parser.add_argument("--threads", type=whole_number, metavar="N", help="processor threads (default: up to four)")
 
 
+def add_store(parser: argparse.ArgumentParser) -> None:
+    """`--store`."""
+    parser.add_argument("--store", type=Path, metavar="DIR", help="folder of the stored features")
+
+
 def load_model(arguments: argparse.Namespace) -> Segmenter:
-    """The segmenter that `--model` and `--threads` ask for. Raises ModelError."""
+    """The segmenter that `--model` and `--threads` or the user's settings ask for. Raises ModelError."""
     from maskwright.inference import load_segmenter
 
-    return load_segmenter(arguments.model, threads=arguments.threads, user_models=user_models())
+    return load_segmenter(model_of(arguments), threads=threads_of(arguments))
+
+
+def model_of(arguments: argparse.Namespace) -> str:
+    """Id or folder of the model that is meant; a model that the user installed comes before a bundled one."""
+    from maskwright.session.settings import Settings
+
+    model = arguments.model or Settings().get("model")
+    installed = user_models() / model
+    return str(installed) if (installed / "model.json").is_file() else model
+
+
+def threads_of(arguments: argparse.Namespace) -> int | None:
+    """Threads for the model; None leaves it to the model."""
+    from maskwright.session.settings import Settings
+
+    return arguments.threads or Settings().get("threads") or None
+
+
+def store_of(arguments: argparse.Namespace) -> Path:
+    """Folder of the feature stores that is meant."""
+    from maskwright.session.project import default_store_root
+    from maskwright.session.settings import Settings
+
+    return arguments.store or Path(Settings().get("store_folder") or default_store_root())
+
+
+def store_budget_of(arguments: argparse.Namespace) -> int | None:
+    """Bytes that all feature stores together may take; None, without a limit, for a folder named with `--store`."""
+    from maskwright.session.settings import Settings
+
+    budget_gb = Settings().get("store_budget_gb")
+    return None if arguments.store or not budget_gb else int(budget_gb * 1e9)
+
+
+def window_request(arguments: argparse.Namespace, *, paths: tuple[Path, ...], project: Path | None) -> WindowRequest:
+    """What the window is to show, with `--model`, `--store` and `--threads` or the user's settings."""
+    return WindowRequest(
+        paths,
+        project,
+        model=model_of(arguments),
+        store=store_of(arguments),
+        threads=threads_of(arguments),
+        store_budget_bytes=store_budget_of(arguments),
+    )
 
 
 def user_models() -> Path:
@@ -81,11 +137,6 @@ def user_models() -> Path:
     from maskwright.session.project import data_root
 
     return data_root() / "models"
-
-
-def add_store(parser: argparse.ArgumentParser) -> None:
-    """`--store`."""
-    parser.add_argument("--store", type=Path, metavar="DIR", help="folder of the stored features")
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

@@ -156,7 +156,7 @@ def test_wrong_arguments_are_exit_code_2(arguments: list[str], capsys: pytest.Ca
     assert out == "" and "error: " in err.splitlines()[-1]
 
 
-def test_without_a_command_the_window_is_asked_for() -> None:
+def test_without_a_command_the_window_is_asked_for(maskwright_home: Path) -> None:
     asked: list[WindowRequest] = []
 
     def open_window(request: WindowRequest) -> int:
@@ -167,8 +167,30 @@ def test_without_a_command_the_window_is_asked_for() -> None:
     assert cli.main(words, open_window=open_window) == 7
     assert cli.main([], open_window=open_window) == 7
     assert asked == [
-        WindowRequest((Path("a.nii.gz"), Path("b c.png")), Path("work"), "other", Path("features"), 2),
-        WindowRequest((), None, "default", None, None),
+        WindowRequest((Path("a.nii.gz"), Path("b c.png")), Path("work"), "other", Path("features"), 2, None),
+        WindowRequest((), None, "default", maskwright_home / "features", None, 20_000_000_000),
+    ]
+
+
+def test_settings_decide_what_the_command_line_leaves_open(maskwright_home: Path) -> None:
+    from maskwright.session.settings import Settings
+
+    asked: list[WindowRequest] = []
+
+    def open_window(request: WindowRequest) -> int:
+        asked.append(request)
+        return 0
+
+    settings = Settings()
+    for name, value in (("model", "mine"), ("threads", 3), ("store_folder", "/big/disk"), ("store_budget_gb", 0.5)):
+        settings.set(name, value)
+    cli.main([], open_window=open_window)
+    (maskwright_home / "models" / "mine").mkdir(parents=True)
+    (maskwright_home / "models" / "mine" / "model.json").write_text("{}")
+    cli.main(["--threads", "1", "--store", "here"], open_window=open_window)
+    assert asked == [
+        WindowRequest((), None, "mine", Path("/big/disk"), 3, 500_000_000),
+        WindowRequest((), None, str(maskwright_home / "models" / "mine"), Path("here"), 1, None),
     ]
 
 
@@ -184,7 +206,7 @@ def test_a_file_named_like_a_command_opens_by_its_path() -> None:
 
 
 def test_a_command_can_ask_for_the_window_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
-    request = WindowRequest((Path("x"),), None, "default", None, None)
+    request = WindowRequest((Path("x"),), None, "default", Path("s"), None, None)
 
     def run(arguments: argparse.Namespace) -> int:
         arguments.then = request
