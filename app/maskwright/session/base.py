@@ -85,7 +85,7 @@ class SessionBase:
         self._active_label: int | None = None
         self._active_object: int | None = None
         self._saved: dict[tuple[int, str], bytes] = {}
-        self._choose_label(None)
+        self._choose_label(None if project is None else project.active_label())
 
         self._ready: tuple[np.ndarray, ...] = ()
         self._fresh: OrderedDict[View, Features] = OrderedDict()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maskwright.core.annotation import Annotation
+from maskwright.core.errors import StoreError
 from maskwright.io.journal import PROJECT, Journal
 from maskwright.session import snapshot
 from maskwright.session.steps import ScanState
@@ -155,6 +156,21 @@ class Project:
         """State of one scan; with `PROJECT` the labels alone. Raises StoreError when it is damaged."""
         labels, retired = snapshot.load_labels(self.journal.get(PROJECT))
         return snapshot.load_scan(self.journal.get(scan) if scan != PROJECT else {}, labels, retired)
+
+    def active_label(self) -> int | None:
+        """Label that was active last. Raises StoreError when what is kept about it is damaged."""
+        return self._number(snapshot.ACTIVE_LABEL)
+
+    def shown(self) -> int | None:
+        """Scan that was shown last. Raises StoreError when what is kept about it is damaged."""
+        return self._number(snapshot.SHOWN)
+
+    def _number(self, key: str) -> int | None:
+        value = self.journal.get(PROJECT).get(key)
+        try:
+            return None if value is None else int(value)
+        except ValueError as error:
+            raise StoreError("the journal is damaged", path=self.journal.path, hint="Put a copy of it back.") from error
 
     def annotations(self) -> Iterator[tuple[ScanEntry, Annotation]]:
         """Every scan with its annotation, read one at a time. Raises StoreError when one is damaged."""

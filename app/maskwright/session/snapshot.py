@@ -123,8 +123,12 @@ def view_to_bytes(view: View) -> bytes:
 
 
 def view_from_bytes(value: bytes | None) -> View | None:
-    """Reverse of `view_to_bytes`; None where none is kept."""
-    return None if value is None else View(*_read(value))
+    """Reverse of `view_to_bytes`; None where none is kept, or it cannot be read: a slice is shown all the same."""
+    try:
+        axis, index = _read(value or b"")
+        return View(int(axis), int(index))
+    except (ValueError, TypeError):
+        return None
 
 
 def label_of(value: bytes) -> int:

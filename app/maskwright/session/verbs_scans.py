@@ -128,7 +128,7 @@ class ScanVerbs(LabelVerbs):
     def _reading(self, project: Project | None, path: Path) -> Reading:
         wanted = None
         if project is not None:
-            shown = json.loads(project.journal.get(PROJECT).get(snapshot.SHOWN, b"null"))
+            shown = project.shown()
             wanted = next((one.path for one in self._list_of(project) if one.id == shown), None)
         return Reading(path, wanted, self._segmenter, self._store_root, self._open_store, self._budget_bytes)
 
@@ -173,7 +173,7 @@ class ScanVerbs(LabelVerbs):
             kept = chosen.journal.get(entry.id)
             state = chosen.state(entry.id)
             history = History(chosen.journal, entry.id)
-            label = json.loads(chosen.journal.get(PROJECT).get(snapshot.ACTIVE_LABEL, b"null"))
+            label = chosen.active_label()
             values = {(one.id, snapshot.SCAN): one.to_bytes() for one in placed.changed}
             chosen.journal.put({**values, (PROJECT, snapshot.SHOWN): json.dumps(entry.id).encode()})
         except BaseException:
