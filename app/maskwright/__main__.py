@@ -24,7 +24,12 @@ def _open_window(request: WindowRequest) -> int:
     from maskwright.ui import app
 
     return app.run(
-        request.paths, project=request.project, model=request.model, store=request.store, threads=request.threads
+        request.paths,
+        project=request.project,
+        model=request.model,
+        store=request.store,
+        threads=request.threads,
+        store_budget_bytes=request.store_budget_bytes,
     )
 
 

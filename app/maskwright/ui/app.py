@@ -18,10 +18,11 @@ from maskwright.session.changes import Changes
 from maskwright.session.jobs import Post
 from maskwright.session.project import Project, default_store_root
 from maskwright.session.session import Session
+from maskwright.session.settings import Settings
 from maskwright.ui.bridge import Bridge
 from maskwright.ui.icons import app_icon
 from maskwright.ui.main_window import MainWindow
-from maskwright.ui.theme import apply_theme, system_tokens
+from maskwright.ui.theme import apply_theme, system_tokens, tokens_of
 from maskwright.ui.window_settings import WindowSettings
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def run(
     model: str = "default",
     store: Path | None = None,
     threads: int | None = None,
+    store_budget_bytes: int | None = None,
     ready: Callable[[MainWindow], None] | None = None,
 ) -> int:
     """Show the window, open the paths and stay until it is closed.
@@ -49,8 +51,8 @@ def run(
         Project folder; by default each path has one of its own.
     model, threads
         Model id or folder, and how many threads it may use.
-    store
-        Folder of the stored features.
+    store, store_budget_bytes
+        Folder of the stored features, and how much all of them may take, None for no limit.
     ready
         Called with the window when it is on the screen, before anything is opened; benchmarks and tests drive it here.
 
@@ -65,7 +67,12 @@ def run(
         The project that was asked for cannot be used.
     """
     app = application()
-    window = build_window(load=segmenter_source(model, threads=threads), project=project, store=store)
+    window = build_window(
+        load=segmenter_source(model, threads=threads),
+        project=project,
+        store=store,
+        store_budget_bytes=store_budget_bytes,
+    )
     window.show()
     signal.signal(signal.SIGINT, lambda *_: window.close())
     wake = QTimer(interval=200)  # lets Python see Ctrl-C while Qt waits
@@ -88,14 +95,16 @@ def application() -> QApplication:
         app.setApplicationName("maskwright")
         app.setDesktopFileName("maskwright")
         app.setWindowIcon(app_icon())
-        apply_theme(app, system_tokens())
+        apply_theme(tokens_of(Settings().get("theme")))
         app.styleHints().colorSchemeChanged.connect(lambda _: follow_theme(app))
     return app
 
 
 def follow_theme(app: QApplication) -> None:
-    """Give all windows the theme that the desktop now asks for."""
-    apply_theme(app, system_tokens())
+    """Give all windows the theme that the desktop now asks for, unless the user chose one."""
+    if Settings().get("theme") != "system":
+        return
+    apply_theme(system_tokens())
     for widget in app.topLevelWidgets():
         if isinstance(widget, MainWindow):
             widget.retheme()
@@ -113,11 +122,16 @@ def segmenter_source(model: str, *, threads: int | None = None) -> Callable[[], 
 
 
 def build_window(
-    *, load: Callable[[], Segmenter], project: Path | None = None, store: Path | None = None
+    *,
+    load: Callable[[], Segmenter],
+    project: Path | None = None,
+    store: Path | None = None,
+    store_budget_bytes: int | None = None,
 ) -> MainWindow:
     """The window with its session, not shown yet. Raises MaskwrightError when the project cannot be used."""
     opened = None if project is None else Project.open(project)
 
+    settings = Settings()
     bridges: list[Bridge] = []
 
     def load_and_tell() -> Segmenter:
@@ -127,13 +141,21 @@ def build_window(
         return segmenter
 
     def make(post: Post, on_changes: Callable[[Changes], None]) -> Session:
-        root = store or default_store_root()
-        return Session(project=opened, segmenter=load_and_tell, store_root=root, post=post, on_changes=on_changes)
+        budget = settings.get("store_budget_gb")
+        return Session(
+            project=opened,
+            segmenter=load_and_tell,
+            store_root=store or Path(settings.get("store_folder") or default_store_root()),
+            post=post,
+            on_changes=on_changes,
+            store_budget_bytes=round(budget * 1e9) or None,
+            encode_ahead=settings.get("encode_ahead"),
+        )
 
     try:
         bridge = Bridge(make)
         bridges.append(bridge)
-        return MainWindow(bridge, WindowSettings())
+        return MainWindow(bridge, WindowSettings(settings))
     except MaskwrightError:
         if opened is not None:
             opened.close()
