@@ -28,7 +28,6 @@ from maskwright.io.datasets.items import (
     Options,
     dataset_names,
     labels_of,
-    safe_name,
     slice_name,
     slices_of,
 )
@@ -127,7 +126,7 @@ def _slices(item: Item) -> Iterator[tuple[int, list[tuple[AnnotationObject, Mask
 
 def _unwritten_name(item: Item, name: str, index: int) -> str:
     """File name of a picture that is not written: that of the photo itself, or of a slice that can be made from it."""
-    return safe_name(Path(item.name).name) if item.is_photo else slice_name(name, index, item.geometry) + ".png"
+    return item.name if item.is_photo else slice_name(name, index, item.geometry) + ".png"
 
 
 def _image(item: Item, *, file_name: str, image_id: int, name: str, index: int) -> dict[str, Any]:
@@ -137,10 +136,11 @@ def _image(item: Item, *, file_name: str, image_id: int, name: str, index: int) 
 
 
 def _categories(labels: LabelSet) -> list[dict[str, Any]]:
-    return [
-        {"id": one.id, "name": one.name, "supercategory": "", "color": list(one.color), "code": one.code}
-        for one in labels
-    ]
+    entries = []
+    for one in labels:
+        entry = {"id": one.id, "name": one.name, "supercategory": "", "color": list(one.color), "code": one.code}
+        entries.append({**entry, "attributes": dict(one.attributes)} if one.attributes else entry)
+    return entries
 
 
 def _annotation(one: AnnotationObject, mask: Mask, *, want_polygons: bool) -> tuple[dict[str, Any], str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,12 @@ def _labels(categories: list[Any], file: Path) -> tuple[LabelSet, dict[Any, int]
         usable = isinstance(number, int) and number >= 1 and number not in labels
         label_id = number if usable else labels.next_id
         labels = with_named(labels, label_id, str(one.get("name") or f"Category {number}"), _color(one.get("color")))
+        code, attributes = one.get("code"), one.get("attributes")
+        if isinstance(code, str) and code:
+            labels = labels.with_label(replace(labels.get(label_id), code=code))
+        if isinstance(attributes, dict):
+            pairs = tuple((str(key), str(value)) for key, value in attributes.items())
+            labels = labels.with_label(replace(labels.get(label_id), attributes=pairs))
         by_category[number] = label_id
     return labels, by_category
 
@@ -155,15 +162,16 @@ def _load(
                 labels = with_named(labels, labels.next_id, f"Category {category}" if category else "Object")
             extra = entry.get("attributes")
             extra = extra if isinstance(extra, dict) else {}
-            own = ("own", extra["object_id"]) if isinstance(extra.get("object_id"), int) else ("entry", len(found))
+            own = (0, extra["object_id"]) if isinstance(extra.get("object_id"), int) else (1, len(found))
             label_id = by_category[category]
             key = (own, label_id)
             _, masks, _ = found.setdefault(key, (label_id, {}, _score(extra.get("score"))))
             view = View(0, index)
             masks[view] = masks[view] | masked if view in masks else masked
+    in_order = sorted(found.items(), key=lambda one: one[0][0])  # by object id, then those without one as listed
     objects = [
         AnnotationObject(number, label_id, masks, score=score)
-        for number, (label_id, masks, score) in enumerate(found.values(), start=1)
+        for number, (_, (label_id, masks, score)) in enumerate(in_order, start=1)
     ]
     notes = tuple(f"{n} annotation{'s have' if n > 1 else ' has'} {what}" for what, n in sorted(odd.items()))
     return Loaded(labels, tuple(one for one in objects if not one.is_empty), notes)
@@ -215,6 +223,8 @@ def _from_runs(runs: Mapping[str, Any], size_yx: tuple[int, int]) -> Mask:
 def _is_drawable(ring: Any, size_yx: tuple[int, int]) -> bool:
     """Whether pycocotools may have it: with four numbers it would take it for a box, and far points cost memory."""
     points = np.asarray(ring, np.float64)
+    if np.isnan(points).any():
+        raise ValueError("a point is not a number")
     reach = 2 * max(size_yx)
     return points.ndim == 1 and points.size >= 6 and points.size % 2 == 0 and bool((np.abs(points) <= reach).all())
 

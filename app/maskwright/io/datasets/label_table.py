@@ -8,7 +8,7 @@ from pathlib import Path
 
 from maskwright.core.errors import AnnotationError, ExportError
 from maskwright.core.labels import LabelSet
-from maskwright.io.datasets.items import with_named
+from maskwright.io.datasets.items import stem, with_named
 
 JSON_NAME = "labels.json"
 SNAP_NAME = "labels.txt"
@@ -73,7 +73,7 @@ def find(beside: Path) -> LabelSet:
     the one above when the folder is called ``masks``.
     """
     folder = beside if beside.is_dir() else beside.parent
-    own = beside.parent / (beside.name.split(".")[0] + ".json")
+    own = beside.parent / f"{stem(beside.name)}.json"
     if beside.is_file() and own.is_file():
         try:
             return read_json(own)

@@ -223,8 +223,9 @@ def _load(files: tuple[Path, ...], table: LabelSet, named: dict[str, str], geome
                 by_value[value] = labels.next_id if value in labels else value
                 labels = with_named(labels, by_value[value], f"Label {value}", color)
             masks.setdefault((by_value[value], 0), {})[View(0, index)] = Mask.from_array(values == value)
-    full = [(key, per_view) for key, per_view in masks.items() if any(not mask.is_empty for mask in per_view.values())]
-    objects = (AnnotationObject(i, label_id, per_view) for i, ((label_id, _), per_view) in enumerate(full, start=1))
+    in_order = sorted(masks.items(), key=lambda one: one[0][1])
+    full = [(label_id, per_view) for (label_id, _), per_view in in_order if any(m.area for m in per_view.values())]
+    objects = (AnnotationObject(i, label_id, per_view) for i, (label_id, per_view) in enumerate(full, start=1))
     return Loaded(labels, tuple(objects), tuple(notes))
 
 
