@@ -99,6 +99,10 @@ def _has_label(now: Situation, *, n: int) -> bool:
     return now.n_labels >= n
 
 
+def _choose_theme(window: MainWindow, *, name: str) -> None:
+    window.flows.choose_theme(name)
+
+
 ACTIONS: tuple[Action, ...] = (
     Action("file.open", "Open file…", "file", lambda w: w.flows.open_file(), ("Ctrl+O",), "file-image"),
     Action(
@@ -278,6 +282,18 @@ ACTIONS: tuple[Action, ...] = (
         "contrast",
         when=with_volume,
         separator=True,
+    ),
+    *(
+        Action(
+            f"theme.{name}",
+            title,
+            "view",
+            partial(_choose_theme, name=name),
+            checkable=True,
+            group="theme",
+            separator=name == "system",
+        )
+        for name, title in (("system", "Theme of the system"), ("light", "Light theme"), ("dark", "Dark theme"))
     ),
     Action(
         "tool.smart",

@@ -46,6 +46,7 @@ class Bridge(QObject):
 
     def __init__(self, make_session: MakeSession) -> None:
         super().__init__()
+        self.asked_for: Path | None = None  # what the user opened and is not shown yet
         self.card: ModelCard | None = None  # of the model in use, once it is loaded
         self._closed = False
         self._posted.connect(self._run_posted, Qt.ConnectionType.QueuedConnection)
@@ -78,8 +79,8 @@ class Bridge(QObject):
 
     def open(self, paths: list[Path]) -> None:
         """Open what lies at the first path in the background; what was open stays until that has worked."""
-        if paths:
-            self.act(lambda session: session.open_async(paths[0]))
+        if paths and self.act(lambda session: session.open_async(paths[0])):
+            self.asked_for = paths[0].absolute()
 
     def step_scan(self, step: int) -> None:
         """Show the next (1) or previous (-1) scan of the list, in the background."""

@@ -37,7 +37,7 @@ class ToolBars:
             else:
                 self._add(self._top, word)
         self._window_button = QToolButton()
-        self._window_button.setText("Window")
+        self._window_button.setText(" Window")
         self._window_button.setIcon(icon("contrast"))
         self._window_button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self._window_button.setProperty("kind", "text")
@@ -78,6 +78,7 @@ class ToolBars:
         self._window_action.setVisible(shows)
         self._window_separator.setVisible(shows)
         self._tools.setVisible(volume is not None)
+        self._window.actions_["tool.window"].setVisible(shows or volume is None)
         self._name.setText("" if scan is None else self._described())
 
     def show_scans(self, count: int) -> None:
@@ -105,7 +106,7 @@ class ToolBars:
             button.setAccessibleName(action.text().rstrip("…"))
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
             if text:
-                action.setIconText(text)
+                action.setIconText(f" {text}")  # a gap between icon and word
                 button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
                 button.setProperty("kind", "text")
 

@@ -29,8 +29,9 @@ class Display(QObject):
 
     window_changed = Signal()
 
-    def __init__(self, view: SliceView, bridge: Bridge) -> None:
+    def __init__(self, view: SliceView, bridge: Bridge, *, opacity: float) -> None:
         super().__init__(view)
+        self._opacity = opacity
         self._view = view
         self._bridge = bridge
         self._window = Window(128, 256)
@@ -109,7 +110,7 @@ class Display(QObject):
         ]
         shape = session.volume.slice_shape(session.view.axis)
         outlines = tuple(Outline(self._path(mask), color, current) for mask, color, current in shown)
-        self._view.set_masks(overlay_of(shape, shown), outlines)
+        self._view.set_masks(overlay_of(shape, shown, opacity=self._opacity), outlines)
 
     def show_prompts(self) -> None:
         """Prompts of the slice, and where they wait for it."""
@@ -126,7 +127,7 @@ class Display(QObject):
         if session is None or preview is None:
             self._view.set_preview(None)
             return
-        self._view.set_preview(preview_shape(preview.mask, self._color()))
+        self._view.set_preview(preview_shape(preview.mask, self._color(), opacity=self._opacity))
 
     def _color(self) -> Color:
         session = self._bridge.session
@@ -177,13 +178,13 @@ def rendered(volume: Volume, view: View, window: Window) -> Picture:
     return Picture.from_pixels(pixels if pixels.ndim == 3 else to_uint8(pixels, window))
 
 
-def preview_shape(mask: np.ndarray, color: Color) -> PreviewShape | None:
+def preview_shape(mask: np.ndarray, color: Color, *, opacity: float) -> PreviewShape | None:
     """Overlay and outline of a (Y, X) bool mask, or None when it is empty."""
     tight = Mask.from_array(mask)
     if tight.is_empty:
         return None
     y0, x0, y1, x1 = tight.box
-    return PreviewShape((x0, y0, x1, y1), overlay_of_mask(tight, color), outline_of(tight), color)
+    return PreviewShape((x0, y0, x1, y1), overlay_of_mask(tight, color, opacity=opacity), outline_of(tight), color)
 
 
 def pixel_aspect(geometry: Geometry, view: View) -> tuple[float, float]:

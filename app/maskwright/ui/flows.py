@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtWidgets import QDialog, QFileDialog
 
 from maskwright.assets import sample_photo, sample_volume
-from maskwright.core.errors import AnnotationError, MaskwrightError
+from maskwright.core.errors import MaskwrightError
 from maskwright.core.labels import next_color
 from maskwright.session.session import Session
 from maskwright.ui.dialogs.about import AboutDialog
@@ -17,6 +17,7 @@ from maskwright.ui.dialogs.label import LabelDialog
 from maskwright.ui.dialogs.shortcuts import ShortcutsDialog
 from maskwright.ui.facts import model_facts, system_facts
 from maskwright.ui.shortcuts import changes
+from maskwright.ui.theme import apply_theme, tokens_of
 
 if TYPE_CHECKING:
     from maskwright.io.datasets import Item
@@ -166,26 +167,18 @@ class Flows:
         self._show(dialog)
 
     def _run_import(self, request: Request, done: Done) -> None:
-        from maskwright.io.datasets import FORMATS
-        from maskwright.io.datasets.items import ImportedItem, Loaded, stem
+        from maskwright.io.datasets import Loaded
+        from maskwright.session.import_job import load_for, read_dataset
 
         session = self._session
         scan, volume = session.scan, session.volume
         if scan is None or volume is None:
             return
-        wanted, geometry = stem(scan.name), volume.geometry
+        geometry = volume.geometry
 
         def work() -> Loaded:
-            items: list[ImportedItem] = FORMATS[request.format].read(request.folder)
-            named = [item for item in items if stem(item.name) == wanted]
-            chosen = named[0] if named else items[0] if len(items) == 1 else None
-            if chosen is None:
-                raise AnnotationError(
-                    f"the dataset has nothing for {scan.name}",
-                    path=request.folder,
-                    hint="Choose the one made on this image.",
-                )
-            return chosen.load(geometry)
+            _, items = read_dataset(request.folder, format=request.format)
+            return load_for(items, name=scan.name, geometry=geometry, path=request.folder)
 
         def arrived(loaded: Loaded | None, error: MaskwrightError | None) -> None:
             if error is None and loaded is not None and self._session.scan == scan:
@@ -216,6 +209,12 @@ class Flows:
 
         dialog.accepted.connect(save)
         self._show(dialog)
+
+    def choose_theme(self, name: str) -> None:
+        """Show all windows in another theme, now and from now on."""
+        self._window.settings.keep_theme(name)
+        apply_theme(tokens_of(name))
+        self._window.retheme()
 
     def about(self) -> None:
         """Show version, model and system."""

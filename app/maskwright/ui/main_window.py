@@ -53,7 +53,7 @@ class MainWindow(QMainWindow):
 
         self.actions_ = ActionSet(self, merged(settings.shortcuts()))
         self.slice_view = SliceView()
-        self.display = Display(self.slice_view, bridge)
+        self.display = Display(self.slice_view, bridge, opacity=settings.mask_opacity())
         self.slice_bar = SliceBar()
         self.labels_panel = LabelsPanel()
         self.objects_panel = ObjectsPanel()
@@ -72,6 +72,8 @@ class MainWindow(QMainWindow):
         geometry = settings.geometry()
         if geometry:
             self.restoreGeometry(QByteArray(geometry))
+        self.welcome.show_recent(settings.recent())
+        self.actions_[f"theme.{settings.theme()}"].setChecked(True)
 
     def _lay_out(self) -> None:
         work = named(QWidget(), "workspace")
@@ -149,6 +151,7 @@ class MainWindow(QMainWindow):
         self.welcome.open_file_wanted.connect(self.flows.open_file)
         self.welcome.open_folder_wanted.connect(self.flows.open_folder)
         self.welcome.sample_wanted.connect(self.flows.open_sample)
+        self.welcome.recent_wanted.connect(lambda path: bridge.open([path]))
 
     # what changed
 
@@ -180,6 +183,9 @@ class MainWindow(QMainWindow):
         self.tool_bars.show_scan()
         if volume is not None:
             self.slice_view.setFocus()
+        if self.bridge.asked_for is not None and volume is not None:
+            self.settings.keep_recent(self.bridge.asked_for)
+            self.bridge.asked_for = None
 
     def _show_slices(self) -> None:
         session = self.session

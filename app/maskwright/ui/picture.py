@@ -12,8 +12,8 @@ from PySide6.QtGui import QColor, QImage, QPainterPath, QPolygonF
 from maskwright.core.mask import Mask, polygons
 
 Color = tuple[int, int, int]
-FILL_ALPHA = 72
-FILL_ALPHA_CURRENT = 104
+OPACITY = 0.45
+CURRENT = 1.4  # how much more opaque the active object and the preview are
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,7 +55,14 @@ class Overlay:
     indices: np.ndarray  # uint8 (Y, X) under the image
 
 
-def overlay_of(shape_yx: tuple[int, int], masks: Iterable[tuple[Mask, Color, bool]]) -> Overlay | None:
+def alpha_of(opacity: float, *, is_current: bool) -> int:
+    """Alpha, 0 to 255, of a fill; the active object and the preview stand out."""
+    return round(255 * min(opacity * (CURRENT if is_current else 1.0), 0.9))
+
+
+def overlay_of(
+    shape_yx: tuple[int, int], masks: Iterable[tuple[Mask, Color, bool]], *, opacity: float = OPACITY
+) -> Overlay | None:
     """Overlay of (mask, colour, is current) from bottom to top, or None when there is nothing to show."""
     indices = np.zeros(_padded(shape_yx), np.uint8)
     slots: dict[tuple[Color, bool], int] = {}
@@ -65,18 +72,21 @@ def overlay_of(shape_yx: tuple[int, int], masks: Iterable[tuple[Mask, Color, boo
         if key not in slots:
             slots[key] = min(len(table), 255)
             if len(table) < 256:
-                table.append(QColor(*color, FILL_ALPHA_CURRENT if is_current else FILL_ALPHA).rgba())
+                alpha = alpha_of(opacity, is_current=is_current)
+                table.append(QColor(*color, alpha).rgba())
         y0, x0, y1, x1 = mask.box
         indices[y0:y1, x0:x1][mask.bits] = slots[key]
     return _indexed(indices, shape_yx, table) if slots else None
 
 
-def overlay_of_mask(mask: Mask, color: Color, *, alpha: int = FILL_ALPHA_CURRENT) -> Overlay:
+def overlay_of_mask(mask: Mask, color: Color, *, opacity: float = OPACITY) -> Overlay:
     """Overlay of the box of one mask; its first pixel is the corner of the box."""
     height, width = mask.bits.shape
     indices = np.zeros(_padded((height, width)), np.uint8)
     indices[:height, :width] = mask.bits
-    return _indexed(indices, (height, width), [QColor(0, 0, 0, 0).rgba(), QColor(*color, alpha).rgba()])
+    return _indexed(
+        indices, (height, width), [QColor(0, 0, 0, 0).rgba(), QColor(*color, alpha_of(opacity, is_current=True)).rgba()]
+    )
 
 
 def outline_of(mask: Mask) -> QPainterPath:

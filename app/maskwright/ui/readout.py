@@ -8,6 +8,7 @@ from maskwright.core.volume import View
 from maskwright.session.session import Session
 from maskwright.ui.panels.scans_panel import ScanLine
 
+_HOW = "Click on an object. Right click: not part of it. Drag: a box."
 _STATUS = {"new": "", "started": "in work", "done": "done"}
 
 
@@ -50,10 +51,10 @@ def state_text(session: Session) -> str:
     if session.waiting:
         return "Preparing this slice; the mask follows." if count > 1 else "Preparing the picture; the mask follows."
     if count == 1:
-        return "Ready for clicks." if ready else "Preparing the picture …"
+        return _HOW if ready else "Preparing the picture …"
     if ready < count:
         return f"{ready} of {count} slices ready for clicks"
-    return f"All {count} slices ready for clicks"
+    return _HOW if not session.annotation.objects else f"All {count} slices ready for clicks"
 
 
 def scan_lines(session: Session) -> list[ScanLine]:

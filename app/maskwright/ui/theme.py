@@ -8,6 +8,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QFont, QGuiApplication, QPalette
 from PySide6.QtWidgets import QApplication
 
+from maskwright.assets import icons_folder
 from maskwright.ui.style_sheet import style_sheet
 
 UNIT = 8  # px; every margin and gap is a multiple of half of it
@@ -92,11 +93,19 @@ def system_tokens() -> Tokens:
     return DARK if QGuiApplication.styleHints().colorScheme() == Qt.ColorScheme.Dark else LIGHT
 
 
-def apply_theme(app: QApplication, tokens: Tokens) -> None:
+def tokens_of(name: str) -> Tokens:
+    """Tokens of a theme: ``light``, ``dark``, or for any other name what the desktop asks for."""
+    return {"light": LIGHT, "dark": DARK}.get(name) or system_tokens()
+
+
+def apply_theme(tokens: Tokens) -> None:
     """Give every widget of the application this theme."""
+    app = QApplication.instance()
+    if not isinstance(app, QApplication):
+        raise ValueError("there is no application to give a theme to")
     app.setStyle("Fusion")
     app.setPalette(_palette(tokens))
-    app.setStyleSheet(style_sheet(tokens))
+    app.setStyleSheet(style_sheet(tokens, chevron=(icons_folder() / "combo-arrow.svg").as_posix()))
     app.setProperty("maskwright_theme", tokens.name)
 
 

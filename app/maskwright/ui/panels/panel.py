@@ -184,7 +184,7 @@ class Panel(QWidget):
             item = self._rows.takeAt(0)
             widget = item.widget() if item is not None else None
             if widget is not None:
-                widget.setParent(None)
+                widget.hide()
                 widget.deleteLater()
         for i, row in enumerate(rows):
             self._rows.insertWidget(i, row)
@@ -195,7 +195,7 @@ class Panel(QWidget):
         if self._most_rows is None:
             self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         elif rows:
-            height = min(len(rows), self._most_rows) * (_ROW_HEIGHT + 2) + UNIT // 2
+            height = min(len(rows), self._most_rows) * (_ROW_HEIGHT + 2) + UNIT
             self._scroll.setFixedHeight(height)
             self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
 

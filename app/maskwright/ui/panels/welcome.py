@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
@@ -19,6 +23,7 @@ class Welcome(QWidget):
     open_file_wanted = Signal()
     open_folder_wanted = Signal()
     sample_wanted = Signal(str)  # "photo" or "volume"
+    recent_wanted = Signal(object)  # Path
 
     def __init__(self) -> None:
         super().__init__()
@@ -81,9 +86,13 @@ class Welcome(QWidget):
         samples.addStretch(1)
         inner.addLayout(samples)
 
+        self._recent = QVBoxLayout()
+        self._recent.setSpacing(0)
         whole = QVBoxLayout(self)
         whole.addStretch(1)
         whole.addWidget(self._zone, 0, Qt.AlignmentFlag.AlignHCenter)
+        whole.addSpacing(2 * UNIT)
+        whole.addLayout(self._recent)
         whole.addStretch(2)
         self._open.clicked.connect(self.open_file_wanted)
         folder.clicked.connect(self.open_folder_wanted)
@@ -93,6 +102,25 @@ class Welcome(QWidget):
         """Draw the icons in the colours of the present theme."""
         for button, name, token in self._tinted:
             button.setIcon(icon(name, getattr(current_tokens(), token)))
+
+    def show_recent(self, paths: Sequence[Path]) -> None:
+        """Offer what was opened last."""
+        while (item := self._recent.takeAt(0)) is not None:
+            widget = item.widget()
+            if widget is not None:
+                widget.hide()
+                widget.deleteLater()
+        if paths:
+            head = QLabel("Opened last")
+            head.setProperty("kind", "muted")
+            self._recent.addWidget(head, 0, Qt.AlignmentFlag.AlignHCenter)
+        for path in paths:
+            button = QPushButton(path.name)
+            button.setProperty("kind", "quiet")
+            button.setToolTip(str(path))
+            button.setAccessibleName(f"Open {path.name} again")
+            button.clicked.connect(partial(self.recent_wanted.emit, path))
+            self._recent.addWidget(button, 0, Qt.AlignmentFlag.AlignHCenter)
 
     def set_drag_over(self, over: bool) -> None:  # noqa: FBT001 (a Qt-like setter)
         """Show that what is dragged may be dropped."""
