@@ -50,7 +50,7 @@ def jobs() -> dict[Path, Job]:
 
     return {
         sample_photo(): Job("cup", ((290.0, 150.0, True), (232.0, 215.0, True), (150.0, 290.0, False))),
-        sample_volume(): Job("left lateral ventricle", ((108.0, 119.0, True), (113.0, 105.0, True)), index=94),
+        sample_volume(): Job("left lateral ventricle", ((88.0, 119.0, True), (83.0, 105.0, True)), index=94),
     }
 
 
@@ -200,7 +200,7 @@ def _panel(
 ) -> Panel:
     import numpy as np
 
-    from maskwright.cli_picture import Panel
+    from maskwright.cli_picture import Panel, as_seen
     from maskwright.core.window import default_window, to_uint8
 
     volume = session.volume
@@ -209,7 +209,8 @@ def _panel(
     if pixels.ndim == 2:
         pixels = np.repeat(to_uint8(pixels, default_window(volume))[..., None], 3, axis=2)
     _, y_mm, x_mm = volume.geometry.spacing_zyx_mm
-    return Panel(title, caption, np.ascontiguousarray(pixels), mask, prompts, color, aspect=y_mm / x_mm)
+    panel = Panel(title, caption, np.ascontiguousarray(pixels), mask, prompts, color, aspect=y_mm / x_mm)
+    return as_seen(panel, volume.geometry.orientation)
 
 
 def _export(project_at: Path, out: Path, say: Callable[[str], None]) -> list[dict[str, Any]]:

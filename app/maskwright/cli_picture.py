@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -39,6 +39,26 @@ class Panel:
     prompts: Prompts
     color: Color
     aspect: float = 1.0
+
+
+def as_seen(panel: Panel, orientation: str) -> Panel:
+    """The panel as a radiologist sees an axial slice: patient's left on the right, front on top.
+
+    `orientation` is where the x, y, z index axes of its grid lead to, as in `Geometry.orientation`; clicks move along.
+    """
+    flip_x, flip_y = orientation[0] == "R", orientation[1] == "A"
+    rows, columns = panel.mask.shape
+    moved = Prompts()
+    for prompt in panel.prompts:
+        if isinstance(prompt, Point):
+            x, y = (columns - 1 - prompt.x if flip_x else prompt.x), (rows - 1 - prompt.y if flip_y else prompt.y)
+            moved = moved.add(Point(x, y, positive=prompt.positive))
+        elif isinstance(prompt, Box):
+            x0, x1 = (columns - prompt.x1, columns - prompt.x0) if flip_x else (prompt.x0, prompt.x1)
+            y0, y1 = (rows - prompt.y1, rows - prompt.y0) if flip_y else (prompt.y0, prompt.y1)
+            moved = moved.add(Box(x0, y0, x1, y1))
+    step = (slice(None, None, -1 if flip_y else 1), slice(None, None, -1 if flip_x else 1))
+    return replace(panel, rgb=np.ascontiguousarray(panel.rgb[step]), mask=panel.mask[step].copy(), prompts=moved)
 
 
 def sheet(title: str, panels: Sequence[Panel]) -> np.ndarray:
