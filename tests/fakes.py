@@ -16,7 +16,7 @@ from maskwright.core.model_card import FeatureSpec, ModelCard
 from maskwright.core.preprocess import Intensity
 from maskwright.core.prompts import Point, Prompts
 from maskwright.core.volume import View, Volume
-from maskwright.inference import Segmentation
+from maskwright.inference import Segmentation, Segmenter
 
 FAKE_CARD = ModelCard(
     id="fake",
@@ -141,7 +141,7 @@ class MemoryStores:
         volume: Volume,
         fingerprint: str,
         *,
-        segmenter: FakeSegmenter,
+        segmenter: Segmenter,
         root: Path,
         intensity: Intensity,
         budget_bytes: int | None,

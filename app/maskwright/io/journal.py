@@ -11,6 +11,7 @@ long as it is open; the lock belongs to the process and dies with it.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
@@ -102,6 +103,9 @@ class Journal:
             raise StoreError(
                 "the project folder cannot be made", path=path.parent, hint="Choose another folder with --project."
             ) from error
+        for place in (path, path.parent):
+            if place.exists() and not os.access(place, os.W_OK):  # SQLite would only report an error of the disk
+                raise StoreError(_FAILURES["SQLITE_READONLY"][0], path=place, hint=_FAILURES["SQLITE_READONLY"][1])
         with _failures(path):
             connection = sqlite3.connect(path, timeout=0.5, isolation_level=None)
         journal = cls(path, connection)

@@ -42,7 +42,7 @@ def place(worklist: Worklist, opened: Opened, *, root: Path, touched: Set[int], 
     same = [one for one in worklist if one.path == opened.path and one.fingerprint == opened.fingerprint]
     at_path = [one for one in worklist if one.path == opened.path]
     known = same[-1] if same else at_path[-1] if at_path else None
-    if scan is not None and known is not None and known.id != scan:
+    if scan is not None and (known is None or known.id != scan):
         raise ScanError(
             "the scan that this annotation was made on is no longer there",
             path=opened.path,
@@ -70,7 +70,8 @@ def place(worklist: Worklist, opened: Opened, *, root: Path, touched: Set[int], 
             )
             known = ScanEntry(worklist.next_id, known.path, known.name)
             worklist = replace(worklist, entries=(*worklist.entries, known))
-    worklist = worklist.add(opened.found, root=root)
+    if scan is None:
+        worklist = worklist.add(opened.found, root=root)
     if known is None:
         known = next(one for one in worklist if one.path == opened.path)
     entry = replace(

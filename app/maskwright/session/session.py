@@ -80,7 +80,10 @@ class Session(ScanVerbs):
             return
         self._flush_quietly()
         self._closed = True
-        for lane in (self._read_lane, self._head_lane, self._encode_lane):
+        lanes = (self._read_lane, self._head_lane, self._encode_lane)
+        for lane in lanes:
+            lane.stop(timeout_s=0)
+        for lane in lanes:  # each has at most the job it is at
             lane.stop()
         for project in (self._pending, self._project):
             if project is not None:

@@ -125,9 +125,9 @@ class ScanVerbs(LabelVerbs):
         if project is not None and project is not self._project and project is not self._pending:
             project.close()
 
-    def _reading(self, project: Project | None, path: Path) -> Reading:
-        wanted = None
-        if project is not None:
+    def _reading(self, project: Project | None, path: Path, *, scan: int | None) -> Reading:
+        wanted = None if scan is None else path
+        if project is not None and scan is None:
             shown = project.shown()
             wanted = next((one.path for one in self._list_of(project) if one.id == shown), None)
         return Reading(path, wanted, self._segmenter, self._store_root, self._open_store, self._budget_bytes)
@@ -135,14 +135,14 @@ class ScanVerbs(LabelVerbs):
     def _read_now(self, project: Project | None, path: Path, *, scan: int | None = None) -> Changes:
         self._begin(project, None)
         try:
-            return self._adopt(project, path, read(self._reading(project, path)), scan=scan)
+            return self._adopt(project, path, read(self._reading(project, path, scan=scan)), scan=scan)
         finally:
             self._begin(None, None)
 
     def _read_in_background(self, project: Project | None, path: Path, *, scan: int | None = None) -> Changes:
         self._begin(project, path)
         try:
-            work = partial(read, self._reading(project, path))
+            work = partial(read, self._reading(project, path, scan=scan))
         except BaseException:
             self._begin(None, None)
             raise
@@ -202,6 +202,7 @@ class ScanVerbs(LabelVerbs):
         self._active_object = None
         self._ready = tuple(flags.copy() for flags in opened.flags)
         self._fresh.clear()
+        self._encoding = None
         self._shown = self._requested = self._wish = self._clicked_at = None
         # without a model, or a place for features, nothing is encoded until the user clicks
         self._halted = {type(None): "", StoreError: "store"}.get(type(opened.trouble), "encoder")

@@ -17,7 +17,13 @@ def test_nothing_is_false_and_changes_nothing():
     assert Changes() | Changes() == Changes()
     some = Changes(view=True, preview=(1, 2, 3, 4))
     assert some | Changes() == some == Changes() | some
-    for one in (Changes(scan=True), Changes(scans=True), Changes(view=True), Changes(features=True), Changes(busy=True)):
+    for one in (
+        Changes(scan=True),
+        Changes(scans=True),
+        Changes(view=True),
+        Changes(features=True),
+        Changes(busy=True),
+    ):
         assert one and Changes() | one == one
     assert Changes(message="x") and Changes(preview=(0, 0, 1, 1))
 
