@@ -13,6 +13,8 @@ from PySide6.QtWidgets import (
     QKeySequenceEdit,
     QLineEdit,
     QMenu,
+    QMenuBar,
+    QScrollBar,
     QTableView,
     QToolBar,
     QWidget,
@@ -38,6 +40,8 @@ def nameless(root: QWidget) -> list[str]:
     for widget in named_widgets(root):
         parent = widget.parentWidget()
         inner = widget.objectName().startswith("qt_") or isinstance(parent, (QLineEdit, QKeySequenceEdit, QTableView))
+        inner = inner or isinstance(widget, QScrollBar)  # the area that it scrolls has the name
+        inner = inner or (isinstance(widget, QMenu) and isinstance(parent, QMenuBar) and not widget.title())  # overflow
         reachable = isinstance(widget, CONTROLS) or widget.focusPolicy() & Qt.FocusPolicy.TabFocus
         says = isinstance(widget, QAbstractButton) and widget.text() or isinstance(widget, QMenu) and widget.title()
         if reachable and not inner and not widget.accessibleName() and not says:
