@@ -167,6 +167,8 @@ def apply(state: ScanState, step: Step) -> ScanState:
     for object_id, views in masks.items():
         if object_id in objects:
             objects[object_id] = replace(objects[object_id], masks=views)
+    if not step.touches(LabelChange, ObjectChange, Edit):  # a click: the annotation is not made anew for it
+        return replace(state, drafts=MappingProxyType(drafts), done=done)
     _bring_back(labels, retired, objects.values(), step)
     kept = LabelSet(tuple(labels[key] for key in sorted(labels)))
     annotation = Annotation(kept, tuple(objects[key] for key in sorted(objects)))
