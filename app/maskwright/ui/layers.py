@@ -15,6 +15,7 @@ from maskwright.ui.view_transform import ViewTransform
 
 DOT_RADIUS = 7.0  # widget px, whatever the zoom
 WAIT_RADIUS = 15.0
+_SEAM = QColor(0, 0, 0, 90)
 SMOOTH_BELOW = 3.0  # widget px per pixel; above it the pixels show as they are
 
 
@@ -101,7 +102,7 @@ def paint_outlines(painter: QPainter, scene: Scene, dirty: QRectF) -> None:
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     painter.setTransform(scene.transform.pixels_to_widget(), True)
     for outline in scene.outlines:
-        _contour(painter, outline.path, QColor(*outline.color), 2.4 if outline.is_current else 1.5)
+        _contour(painter, scene, outline.path, QColor(*outline.color), wide=outline.is_current)
 
 
 def paint_preview(painter: QPainter, scene: Scene, dirty: QRectF) -> None:
@@ -114,12 +115,7 @@ def paint_preview(painter: QPainter, scene: Scene, dirty: QRectF) -> None:
     x0, y0 = scene.preview.box[:2]
     painter.drawImage(QPointF(x0, y0), scene.preview.overlay.image)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    color = QColor(*scene.preview.color)
-    _contour(painter, scene.preview.path, QColor(ON_CANVAS), 2.6)
-    pen = QPen(color, 2.6, Qt.PenStyle.CustomDashLine, Qt.PenCapStyle.FlatCap)
-    pen.setDashPattern([2.5, 2.0])
-    pen.setCosmetic(True)
-    painter.strokePath(scene.preview.path, pen)
+    _contour(painter, scene, scene.preview.path, QColor(ON_CANVAS), wide=True)
 
 
 def paint_prompts(painter: QPainter, scene: Scene, dirty: QRectF) -> None:
@@ -169,12 +165,22 @@ LAYERS: tuple[Callable[[QPainter, Scene, QRectF], None], ...] = (
 )
 
 
-def _contour(painter: QPainter, path: QPainterPath, color: QColor, width: float) -> None:
-    """A crisp line with a thin dark seam on both sides, so that it shows on bright and on dark tissue."""
-    for line, thick in ((QColor(0, 0, 0, 120), width + 1.6), (color, width)):
-        pen = QPen(line, thick, Qt.PenStyle.SolidLine, Qt.PenCapStyle.FlatCap, Qt.PenJoinStyle.MiterJoin)
+def _contour(painter: QPainter, scene: Scene, path: QPainterPath, color: QColor, *, wide: bool) -> None:
+    """A crisp line with a thin dark seam on both sides, so that it shows on bright and on dark tissue.
+
+    Qt draws lines of one px more than a hundred times faster than wider ones (1 ms against 150 ms for 15,000 runs), so
+    a wide line is several thin ones side by side.
+    """
+    unit_x, unit_y = 1 / scene.transform.scale_x, 1 / scene.transform.scale_y
+    half, seam = (0.7, 1.7) if wide else (0.35, 1.3)
+    corners = ((-1, -1), (1, -1), (-1, 1), (1, 1))
+    for ink, reach, places in ((_SEAM, seam, corners), (color, half, corners if wide else corners[::3])):
+        pen = QPen(ink, 1.0)
         pen.setCosmetic(True)
-        painter.strokePath(path, pen)
+        for dx, dy in places:
+            painter.translate(dx * reach * unit_x, dy * reach * unit_y)
+            painter.strokePath(path, pen)
+            painter.translate(-dx * reach * unit_x, -dy * reach * unit_y)
 
 
 def _box(painter: QPainter, scene: Scene, box: Box) -> None:

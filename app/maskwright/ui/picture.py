@@ -6,13 +6,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from PySide6.QtCore import QPointF
-from PySide6.QtGui import QColor, QImage, QPainterPath, QPolygonF
+from PySide6.QtCore import QByteArray, QDataStream
+from PySide6.QtGui import QColor, QImage, QPainterPath
 
-from maskwright.core.mask import Mask, polygons
+from maskwright.core.mask import Mask
 
 Color = tuple[int, int, int]
 OPACITY = 0.45
+_ELEMENT = np.dtype([("kind", ">i4"), ("x", ">f8"), ("y", ">f8")])  # of a QPainterPath in a QDataStream
 CURRENT = 1.4  # how much more opaque the active object and the preview are
 
 
@@ -90,13 +91,36 @@ def overlay_of_mask(mask: Mask, color: Color, *, opacity: float = OPACITY) -> Ov
 
 
 def outline_of(mask: Mask) -> QPainterPath:
-    """Outline along the pixel edges; its coordinates put the corner of the first pixel at (0, 0)."""
+    """Outline along the pixel edges, for stroking; its coordinates put the corner of the first pixel at (0, 0).
+
+    Every straight run of the outline is a piece of its own. Qt takes the path as one block of bytes, in the form in
+    which it streams paths: 15,000 runs take a few ms instead of 40 ms point by point.
+    """
+    top, left = mask.box[:2]
+    bits = np.pad(mask.bits, 1).view(np.uint8)
+    rows = _runs(bits[1:, :] ^ bits[:-1, :])  # horizontal edges: (y, x0, x1)
+    columns = _runs((bits[:, 1:] ^ bits[:, :-1]).T)  # vertical edges: (x, y0, y1)
+    ends = np.empty((len(rows) + len(columns), 2, 2))
+    ends[: len(rows), :, 0] = rows[:, 1:] + (left - 1)
+    ends[: len(rows), :, 1] = rows[:, :1] + top
+    ends[len(rows) :, :, 0] = columns[:, :1] + left
+    ends[len(rows) :, :, 1] = columns[:, 1:] + (top - 1)
+    elements = np.empty(2 * len(ends), _ELEMENT)
+    elements["kind"] = np.tile([0, 1], len(ends))  # move to, line to
+    elements["x"], elements["y"] = ends[..., 0].ravel(), ends[..., 1].ravel()
+    count, tail = len(elements).to_bytes(4, "big"), bytes(8)  # start of the open piece, fill rule
     path = QPainterPath()
-    for ring in polygons(mask):
-        points = QPolygonF([QPointF(x, y) for x, y in (ring + 0.5).tolist()])
-        path.addPolygon(points)
-        path.closeSubpath()
+    if len(elements):
+        QDataStream(QByteArray(count + elements.tobytes() + tail)) >> path  # pyright: ignore[reportUnusedExpression]
     return path
+
+
+def _runs(edges: np.ndarray) -> np.ndarray:
+    """Runs of ones along the rows of a 0/1 array: (n, 3) of row, first column, column after the last."""
+    steps = np.diff(np.pad(edges, ((0, 0), (1, 1))).view(np.int8), axis=1)
+    row, first = np.nonzero(steps == 1)
+    _, after = np.nonzero(steps == -1)
+    return np.stack([row, first, after], axis=1)
 
 
 def _indexed(indices: np.ndarray, shape_yx: tuple[int, int], table: list[int]) -> Overlay:

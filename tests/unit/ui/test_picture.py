@@ -104,6 +104,19 @@ def test_the_outline_runs_along_the_pixel_edges(qt):
     assert outline_of(square()).boundingRect() == QRectF(6, 5, 10, 5)
 
 
+def test_the_outline_goes_round_holes_and_along_every_edge_once(qt):
+    array = np.ones((6, 7), bool)
+    array[2:4, 3] = False
+    path = outline_of(Mask.from_array(array))
+    length = sum(
+        abs(a.x - b.x) + abs(a.y - b.y)
+        for a, b in ((path.elementAt(i), path.elementAt(i + 1)) for i in range(0, path.elementCount(), 2))
+    )
+    assert length == 2 * (6 + 7) + 2 * (2 + 1)
+    assert path.elementCount() == 2 * 8  # four sides outside, four round the hole
+    assert outline_of(Mask.empty((5, 5))).isEmpty()
+
+
 def test_fill_and_contour_lie_on_the_mask(qt):
     picture = Picture.from_pixels(np.zeros((20, 30), np.uint8))
     mask = square()

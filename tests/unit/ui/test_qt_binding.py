@@ -1,4 +1,4 @@
-"""The Qt binding itself: PySide6 6.12.0 lost a reference to None with every void call, a crash waiting in any long session."""
+"""The Qt binding itself: PySide6 6.12.0 lost a reference to None with every void call, until Python died of it."""
 
 from __future__ import annotations
 

@@ -431,7 +431,7 @@ def test_a_model_that_fails_is_told_and_the_window_goes_on(driver, photo):
 def test_files_and_folders_can_be_dropped(driver, photos):
     data = QMimeData()
     data.setUrls([QUrl.fromLocalFile(str(photos))])
-    enter = QDragEnterEvent(QPointF(50, 50), Qt.DropAction.CopyAction, data, LEFT, NONE)
+    enter = QDragEnterEvent(QPoint(50, 50), Qt.DropAction.CopyAction, data, LEFT, NONE)
     QApplication.sendEvent(driver.window, enter)
     assert enter.isAccepted()
     drop = QDropEvent(QPointF(50, 50), Qt.DropAction.CopyAction, data, LEFT, NONE)
@@ -443,7 +443,7 @@ def test_files_and_folders_can_be_dropped(driver, photos):
 def test_what_is_no_file_is_not_taken(driver):
     data = QMimeData()
     data.setUrls([QUrl("https://example.org/scan.nii")])
-    enter = QDragEnterEvent(QPointF(50, 50), Qt.DropAction.CopyAction, data, LEFT, NONE)
+    enter = QDragEnterEvent(QPoint(50, 50), Qt.DropAction.CopyAction, data, LEFT, NONE)
     enter.ignore()
     QApplication.sendEvent(driver.window, enter)
     assert not enter.isAccepted()
