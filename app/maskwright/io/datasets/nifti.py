@@ -5,6 +5,8 @@ Layout of what is written: ``NAME.nii.gz`` per scan, value = label id; ``labels.
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -12,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from maskwright.core.errors import AnnotationError, ExportError, GeometryError
+from maskwright.core.errors import AnnotationError, ExportError, GeometryError, ScanError
 from maskwright.core.geometry import Geometry
 from maskwright.core.labels import LabelSet
 from maskwright.io.datasets import label_table, overlaps
@@ -29,9 +31,11 @@ from maskwright.io.datasets.items import (
     stem,
 )
 from maskwright.io.native import quiet
+from maskwright.io.scans import READERS, open_scan
 
 _DEFAULT = Options()
 _ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
+_KINDS = ("NIfTI", "NIfTI.gz", "NRRD", "MetaImage")
 _LARGEST = 65_535
 _TOLERANCE_MM = 0.01
 
@@ -82,10 +86,7 @@ def check(items: Sequence[Item], folder: Path, options: Options = _DEFAULT) -> N
         wanted = np.zeros(item.geometry.shape_zyx, _dtype(labels))
         for one in item.annotation.objects:
             wanted[object_voxels(one, item.geometry)] = one.label_id
-        try:
-            values, geometry = _read(path)
-        except AnnotationError as error:
-            raise ExportError("an exported label map cannot be read back", path=path) from error
+        values, geometry = _read_back(path)
         if values.dtype != wanted.dtype or not np.array_equal(values, wanted):
             raise ExportError("an exported label map reads back differently", path=path)
         if not geometry.is_close(item.geometry, tolerance_mm=_TOLERANCE_MM):
@@ -113,19 +114,23 @@ def _save(values: np.ndarray, geometry: Geometry, path: Path) -> None:
         raise ExportError("the label map could not be written", path=path) from error
 
 
-def _read(path: Path) -> tuple[np.ndarray, Geometry]:
-    """Values (z, y, x) as stored and their grid; AnnotationError when the file is not a single-channel image."""
+def _read_back(path: Path) -> tuple[np.ndarray, Geometry]:
+    """Values (z, y, x) as stored and their grid, by SimpleITK; ExportError when the file is short or damaged.
+
+    WORKAROUND: ITK (5.4) neither notices that the disk is full when it writes, nor that the end of a compressed file is
+    missing when it reads; the checksum of gzip does.
+    """
     import SimpleITK as sitk
 
     try:
+        with gzip.open(path) as stream:
+            while stream.read(1 << 20):
+                pass
         with quiet():
             image: Any = sitk.ReadImage(str(path))
         geometry = Geometry.from_sitk(image)
-    except (RuntimeError, GeometryError) as error:
-        reason = f" ({error})" if isinstance(error, GeometryError) else ""
-        raise AnnotationError(f"the label map cannot be read{reason}", path=path) from error
-    if image.GetNumberOfComponentsPerPixel() != 1:
-        raise AnnotationError("this has several numbers per voxel and is not a label map", path=path)
+    except (OSError, EOFError, zlib.error, RuntimeError, GeometryError) as error:
+        raise ExportError("an exported label map cannot be read back", path=path) from error
     return np.asarray(sitk.GetArrayFromImage(image)).reshape(geometry.shape_zyx), geometry
 
 
@@ -135,34 +140,34 @@ def read(path: Path) -> list[ImportedItem]:
     Raises
     ------
     AnnotationError
-        When there is none.
+        When there is none, or the file is of another kind.
     """
-    if not path.is_dir():
-        _refuse_other_files(path)
-    files = sorted(one for one in path.iterdir() if one.name.lower().endswith(_ENDINGS)) if path.is_dir() else [path]
-    if not files:
-        raise AnnotationError("there are no label maps (.nii.gz, .nrrd, .mha) in this folder", path=path)
+    if path.is_dir():
+        files = sorted(one for one in path.iterdir() if one.name.lower().endswith(_ENDINGS))
+        if not files:
+            raise AnnotationError("there are no label maps (.nii.gz, .nrrd, .mha) in this folder", path=path)
+    else:
+        files = [path]
+        try:
+            with path.open("rb") as stream:
+                head = stream.read(1024)
+        except OSError as error:
+            raise AnnotationError(f"the label map cannot be read ({error.strerror})", path=path) from error
+        if next((one.kind for one in READERS if one.matches(head)), "") not in _KINDS:
+            raise AnnotationError("this is not a NIfTI, NRRD or MetaImage file, or it is damaged", path=path)
     return [ImportedItem(stem(one.name), one, partial(_load, one)) for one in files]
 
 
-def _refuse_other_files(path: Path) -> None:
-    """AnnotationError unless the header says that there is a volume or slice to read."""
-    import SimpleITK as sitk
-
-    reader: Any = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    try:
-        with quiet():
-            reader.ReadImageInformation()
-    except RuntimeError as error:
-        raise AnnotationError("the label map is missing, damaged or of an unknown kind", path=path) from error
-
-
 def _load(path: Path, geometry: Geometry) -> Loaded:
-    values, grid = _read(path)
-    values = _whole_numbers(values, path)
     try:
-        values = to_grid(values, grid, geometry)
+        volume = open_scan(path)
+    except ScanError as error:
+        raise AnnotationError(error.what, path=error.path or path, hint=error.hint) from error
+    if volume.is_rgb:
+        raise AnnotationError("this has several numbers per voxel and is not a label map", path=path)
+    values = _whole_numbers(volume.voxels, path)
+    try:
+        values = to_grid(values, volume.geometry, geometry)
     except AnnotationError as error:
         raise AnnotationError(error.what, path=path, hint=error.hint) from error
     objects, labels = objects_from_labels(values, label_table.find(path))
@@ -171,7 +176,7 @@ def _load(path: Path, geometry: Geometry) -> Loaded:
 
 def _whole_numbers(values: np.ndarray, path: Path) -> np.ndarray:
     if values.dtype.kind == "f":
-        odd = ~np.isfinite(values) | (values != np.rint(values))
+        odd = values != np.rint(values)
         if odd.any():
             example = values[np.unravel_index(int(odd.argmax()), odd.shape)]
             raise AnnotationError(
