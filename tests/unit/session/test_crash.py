@@ -175,7 +175,7 @@ def test_every_acknowledged_verb_survives_kill_9_at_any_moment(tmp_path: Path, r
     write_scan(scans / "b.nrrd", shape=(3, 40, 50))
     rng = random.Random(7)
     acknowledged: list[str] = []
-    for kill in range(5):
+    for kill in range(7):
         process = subprocess.Popen(
             [sys.executable, "-c", _WORK, str(project), str(scans), str(kill)],
             cwd=repository,
