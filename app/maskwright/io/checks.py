@@ -43,12 +43,16 @@ def refuse_missing_values(voxels: np.ndarray, *, path: Path) -> None:
 
     They are counted, not replaced: whether they stand for background or for damage is the user's to say.
     """
-    if voxels.dtype.kind != "f":
-        return
-    missing = sum(int(slice_yx.size - np.count_nonzero(np.isfinite(slice_yx))) for slice_yx in voxels)
+    if voxels.dtype.kind == "f":
+        missing = sum(int(slice_yx.size - np.count_nonzero(np.isfinite(slice_yx))) for slice_yx in voxels)
+        refuse_missing(missing, voxels.size, path=path)
+
+
+def refuse_missing(missing: int, total: int, *, path: Path) -> None:
+    """Raise ScanError if `missing` of `total` voxels have no value."""
     if missing:
         raise ScanError(
-            f"{missing:,} of {voxels.size:,} voxels have no value (NaN or infinite)",
+            f"{missing:,} of {total:,} voxels have no value (NaN or infinite)",
             path=path,
             hint="Replace them with a number (0 where they are background) and open the file again.",
         )

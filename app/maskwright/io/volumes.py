@@ -10,7 +10,7 @@ import shutil
 import struct
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import numpy as np
 from maskwright.core.errors import GeometryError, ScanError
 from maskwright.core.geometry import Geometry
 from maskwright.core.volume import Volume
-from maskwright.io.checks import COPY_AGAIN, refuse_large, refuse_missing_values
+from maskwright.io.checks import COPY_AGAIN, refuse_large, refuse_missing, refuse_missing_values
 from maskwright.io.native import quiet
 
 # kind: (name of SimpleITK's reader, endings it insists on; the first is lent to files named otherwise)
@@ -30,6 +30,8 @@ _READERS = {
     "MetaImage": ("MetaImageIO", (".mha", ".mhd")),
 }
 _NIFTI_INTEGERS = {"2", "4", "8", "256", "512", "768"}  # datatype codes of uint8, int16, int32, int8, uint16, uint32
+_HEADER = 348
+_BLOCK = 1 << 20  # bytes; a multiple of every number's size
 
 
 def read(path: Path, *, kind: str) -> Volume:
@@ -56,7 +58,7 @@ def read(path: Path, *, kind: str) -> Volume:
     """
     name = kind.partition(".")[0]
     if name == "NIfTI":
-        _refuse_cut_nifti(path, gzipped=kind == "NIfTI.gz")
+        _check_nifti(path, gzipped=kind == "NIfTI.gz")
     image = _load(path, kind)
     if image.GetDimension() not in (2, 3):
         sizes = " x ".join(str(n) for n in image.GetSize())
@@ -155,45 +157,64 @@ def _integers_again(voxels: np.ndarray, image: Any) -> np.ndarray:
     return voxels
 
 
-def _refuse_cut_nifti(path: Path, *, gzipped: bool) -> None:
-    """Raise ScanError if a NIfTI file is shorter than its header says.
+def _check_nifti(path: Path, *, gzipped: bool) -> None:
+    """Raise ScanError if a NIfTI file is shorter than its header says, or has floats that are no numbers.
 
-    WORKAROUND: ITK (5.4) fills what is missing with zeros and says nothing.
+    WORKAROUND: ITK (5.4) reads zeros for what is missing and for NaN, and says nothing. Its log goes to the terminal.
     """
+    open_it: Callable[[Path, str], Any] = gzip.GzipFile if gzipped else Path.open
     try:
-        with gzip.open(path) if gzipped else path.open("rb") as stream:
-            header = stream.read(544)
-            start, n_bytes = _nifti_data(header)
-            if header[344:347] == b"ni1":  # the voxels are in a second file, NAME.img
-                data = path.with_suffix(".img")
-                actual = data.stat().st_size if data.exists() else n_bytes
-            elif not gzipped:
-                actual = path.stat().st_size
-            elif _gzip_length(path) == (start + n_bytes) % 2**32:
+        with open_it(path, "rb") as stream:
+            header = stream.read(_HEADER)
+        if header[4:7] == b"n+2":
+            raise ScanError(
+                "this is a NIfTI-2 file, and only NIfTI-1 can be read", path=path, hint="Save it as NIfTI-1 or NRRD."
+            )
+        start, n_bytes, dtype = _nifti_data(header)
+        if header[344:347] == b"ni1":  # the voxels are in a second file, NAME.img
+            path = path.with_suffix(".img")
+            if gzipped or not path.exists():
                 return
-            else:
-                actual = len(header)
-                while block := stream.read(1 << 20):
-                    actual += len(block)
+            start = 0
+        if dtype is None and not gzipped:
+            actual = path.stat().st_size - start
+        elif dtype is None and _gzip_length(path) == (start + n_bytes) % 2**32:
+            return  # of a file with more than one gzip member this says nothing, so anything else is counted out
+        else:
+            with open_it(path, "rb") as stream:
+                stream.read(start)
+                actual, missing = _scan(stream, n_bytes, dtype)
+                stream.read(1)  # at the end of its data gzip compares the checksum
+            if dtype is not None and actual >= n_bytes:
+                refuse_missing(missing, n_bytes // dtype.itemsize, path=path)
     except (EOFError, zlib.error, gzip.BadGzipFile, struct.error) as error:
         raise ScanError("the NIfTI file is damaged or incomplete", path=path, hint=COPY_AGAIN) from error
-    if actual < start + n_bytes:
-        missing = start + n_bytes - actual
-        raise ScanError(f"the NIfTI file is cut off: {missing:,} bytes are missing", path=path, hint=COPY_AGAIN)
+    if actual < n_bytes:
+        raise ScanError(
+            f"the NIfTI file is cut off: {n_bytes - actual:,} bytes are missing", path=path, hint=COPY_AGAIN
+        )
 
 
-def _nifti_data(header: bytes) -> tuple[int, int]:
-    """Return the offset and the length in bytes of the voxels, from the header (NIfTI-1 or NIfTI-2)."""
-    order = "<" if struct.unpack_from("<i", header)[0] in (348, 540) else ">"
-    if struct.unpack_from(f"{order}i", header)[0] == 540:
-        bits = struct.unpack_from(f"{order}h", header, 14)[0]
-        dims = struct.unpack_from(f"{order}8q", header, 16)
-        start = struct.unpack_from(f"{order}q", header, 168)[0]
-    else:
-        dims = struct.unpack_from(f"{order}8h", header, 40)
-        bits = struct.unpack_from(f"{order}h", header, 72)[0]
-        start = int(struct.unpack_from(f"{order}f", header, 108)[0])
-    return max(start, 0), math.prod(max(1, n) for n in dims[1 : 1 + dims[0]]) * bits // 8
+def _scan(stream: Any, n_bytes: int, dtype: np.dtype | None) -> tuple[int, int]:
+    """Read up to `n_bytes`; return how many there are, and how many of them as numbers of `dtype` are not finite."""
+    actual = missing = 0
+    while actual < n_bytes and (block := stream.read(min(_BLOCK, n_bytes - actual))):
+        actual += len(block)
+        if dtype is not None:
+            values = np.frombuffer(block, dtype, count=len(block) // dtype.itemsize)
+            missing += values.size - int(np.count_nonzero(np.isfinite(values)))
+    return actual, missing
+
+
+def _nifti_data(header: bytes) -> tuple[int, int, np.dtype | None]:
+    """Return the offset and length in bytes of the voxels, and their dtype if it is a float (NIfTI-1)."""
+    order = "<" if struct.unpack_from("<i", header)[0] == 348 else ">"
+    dims = struct.unpack_from(f"{order}8h", header, 40)
+    code, bits = struct.unpack_from(f"{order}2h", header, 70)
+    (start,) = struct.unpack_from(f"{order}f", header, 108)
+    n_bytes = math.prod(max(1, n) for n in dims[1 : 1 + dims[0]]) * bits // 8
+    floats = {16: np.dtype(f"{order}f4"), 64: np.dtype(f"{order}f8")}
+    return max(int(start), 0), n_bytes, floats.get(code)
 
 
 def _gzip_length(path: Path) -> int:

@@ -16,7 +16,7 @@ VOXELS = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
 ORIGIN = (1.0, -2.0, 3.0)
 
 
-def scan(voxels=VOXELS, *, origin=ORIGIN, spacing=(3.0, 1.0, 1.0), source="a.nii", modality="ct") -> Volume:
+def scan(voxels: np.ndarray = VOXELS, *, origin=ORIGIN, spacing=(3.0, 1.0, 1.0), source="a.nii", modality="ct"):
     geometry = Geometry.from_parts(voxels.shape[:3], spacing_zyx_mm=spacing, origin_mm=origin)
     return Volume(voxels, geometry, modality, Path(source))
 
