@@ -101,11 +101,9 @@ class Trainer:
         per_view = samples[0].truths.shape[0]
         truths = np.concatenate([s.truths for s in samples])
         valid = np.repeat(np.stack([s.valid for s in samples]), per_view, 0)
-        index = torch.arange(len(samples), device=self.device).repeat_interleave(per_view)
-        maps = self.net.neck(
-            tokens.contiguous(memory_format=torch.channels_last), image.contiguous(memory_format=torch.channels_last)
-        )
-        features = tuple(m[index] for m in maps)
+        tokens, image = (x.contiguous(memory_format=torch.channels_last) for x in (tokens, image))
+        with self._autocast():
+            features = tuple(_repeat(m, per_view) for m in self.net.neck(tokens, image))
         state = begin(truths, valid, rng, self.device)
         ahead = min(6, int(rng.geometric(0.5)) - 1)
         look_ahead(self.net.head, tuple(f.detach() for f in features), state, ahead, self._autocast)
@@ -114,8 +112,9 @@ class Trainer:
         total: Tensor = torch.zeros((), device=self.device)
         out: dict[str, float] = {"ahead": float(ahead), "rate": rate}
         for k in range(2):
-            logits, scores = self.net.head(*features, *state.inputs(self.device))
-            loss = head_loss(logits, scores, truth, mask)
+            with self._autocast():
+                logits, scores = self.net.head(*features, *state.inputs(self.device))
+            loss = head_loss(logits.float(), scores.float(), truth, mask)
             total = total + loss.total
             out |= {f"mask{k}": loss.mask.item(), f"score{k}": loss.score.item(), f"iou{k}": loss.iou.item(), f"chosen{k}": loss.chosen_iou.item()}
             if k == 0:
@@ -165,6 +164,13 @@ class Trainer:
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.seconds = int(state["step"]), float(state["seconds"])
+
+
+def _repeat(maps: Tensor, times: int) -> Tensor:
+    """(B, C, h, w) -> (B * times, C, h, w), channels last; unlike indexing its gradient is a plain sum."""
+    b, c, h, w = maps.shape
+    rows = maps.permute(0, 2, 3, 1)[:, None].expand(-1, times, -1, -1, -1)
+    return rows.reshape(b * times, h, w, c).permute(0, 3, 1, 2)
 
 
 def load_trained(path: Path) -> Trainable:
