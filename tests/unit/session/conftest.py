@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from maskwright.core.prompts import Prompt
+from maskwright.core.prompts import Point, Prompt
 from maskwright.session import Changes, Project, Session
 from tests.fakes import FakeSegmenter, MainThread, MemoryStores
 
@@ -99,3 +99,21 @@ def photo(tmp_path: Path) -> Path:
 @pytest.fixture
 def scan(tmp_path: Path) -> Path:
     return write_scan(tmp_path / "scan.nrrd")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of three photos, whose natural order is not that of their names."""
+    for i in (1, 2, 10):
+        write_photo(tmp_path / "photos" / f"{i}.png", seed=i)
+    return tmp_path / "photos"
+
+
+def statuses(session: Session) -> list[tuple[str, str]]:
+    return [(one.name, one.status) for one in session.scans]
+
+
+def commit(desk: Desk, session: Session) -> None:
+    """Click once and make an object of it."""
+    desk.click(session, Point(20, 20))
+    session.commit()
