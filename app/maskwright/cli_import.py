@@ -61,7 +61,7 @@ def _run(arguments: argparse.Namespace) -> int:
         print_json({"format": form, "imported": done, "unmatched": left, "failed": failed})
     else:
         for name, count in done.items():
-            print(f"{name}: {count} objects imported")
+            print(f"{name}: {count} object{'' if count == 1 else 's'} imported")
         if left:
             print(f"no scan of this name in the project: {', '.join(left)}")
     return 1 if failed or not done else 0

@@ -110,7 +110,7 @@ def test_a_label_map_is_imported_into_a_scan_that_was_never_opened(
     labels[2] = disk(25, 20, 5) * 7
     sitk.WriteImage(sitk.GetImageFromArray(labels), str(tmp_path / "anything.nii.gz"))
     assert main(["import", str(scan), str(tmp_path / "anything.nii.gz")]) == 0
-    assert capsys.readouterr().out == "CT Müller.nii.gz: 1 objects imported\n"
+    assert capsys.readouterr().out == "CT Müller.nii.gz: 1 object imported\n"
     session = open_session(None, tmp_path)
     session.open(scan)
     try:

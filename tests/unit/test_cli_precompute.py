@@ -132,6 +132,25 @@ def test_after_kill_9_it_goes_on_where_it_was(
     assert total - begun <= encoded <= total - begun + 2
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
+def test_ctrl_c_ends_it_at_once_without_a_trace(tmp_path: Path, repository: Path) -> None:
+    scan = make_volume(tmp_path / "scan.nii.gz", (200, 20, 30))
+    with subprocess.Popen(
+        [sys.executable, "-c", SLOW, str(scan), str(tmp_path / "features")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(repository)},
+    ) as process:
+        assert process.stdout is not None
+        for _ in range(3):
+            assert process.stdout.readline() == "encoding\n"
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=120)
+    assert (process.returncode, err) == (130, "")
+    assert out.count("encoding") < 100
+
+
 def test_a_read_only_store_is_named(
     tmp_path: Path, fake_segmenter: FakeSegmenter, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from tests.fakes import FakeSegmenter
+
 
 @pytest.fixture(scope="module")
 def project(repository: Path) -> dict[str, Any]:
@@ -115,6 +117,18 @@ def test_commands_in_the_readme_parse(repository: Path) -> None:
             VERBS[words[1]].parser().parse_args(words[2:])
             seen.add(words[1])
     assert seen == set(VERBS) - {"demo"}
+
+
+def test_the_python_example_of_the_readme_runs(
+    repository: Path, fake_segmenter: FakeSegmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from maskwright.assets import sample_photo
+
+    (code,) = re.findall(r"```python\n(.*?)```", (repository / "README.md").read_text("utf-8"), re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code.replace('"photo.jpg"', repr(str(sample_photo()))), names)
+    assert names["answer"].mask.shape == (400, 600) and names["answer"].mask[180, 300]
+    assert (fake_segmenter.encoded, fake_segmenter.segmented) == (1, 1)
 
 
 def test_ci_runs_the_test_command_of_the_readme(repository: Path) -> None:
