@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PySide6.QtCore import QObject, Signal
@@ -18,6 +19,9 @@ from maskwright.ui.bridge import Bridge
 from maskwright.ui.layers import Outline, PreviewShape
 from maskwright.ui.picture import Color, Picture, outline_of, overlay_of, overlay_of_mask
 from maskwright.ui.slice_view import SliceView
+
+if TYPE_CHECKING:
+    from maskwright.inference import Segmentation
 
 _BACKGROUND_PIXELS = 4_000_000  # slices larger than this are rendered on a thread of their own
 _KEPT_PATHS = 256
@@ -37,6 +41,7 @@ class Display(QObject):
         self._window = Window(128, 256)
         self._window_of: Volume | None = None
         self._generation = 0
+        self._preview: tuple[Segmentation, Color, PreviewShape | None] | None = None
         self._paths: OrderedDict[int, tuple[Mask, QPainterPath]] = OrderedDict()
 
     @property
@@ -127,7 +132,11 @@ class Display(QObject):
         if session is None or preview is None:
             self._view.set_preview(None)
             return
-        self._view.set_preview(preview_shape(preview.mask, self._color(), opacity=self._opacity))
+        color = self._color()
+        kept = self._preview
+        if kept is None or kept[0] is not preview or kept[1] != color:
+            kept = self._preview = (preview, color, preview_shape(preview.mask, color, opacity=self._opacity))
+        self._view.set_preview(kept[2])
 
     def _color(self) -> Color:
         session = self._bridge.session

@@ -218,13 +218,13 @@ class MainWindow(QMainWindow):
         }
         self.labels_panel.show_labels(session.labels, session.active_label, keys)
         self._show_objects()
-        self.display.show_preview()
         self._show_prompts()
 
     def _show_objects(self) -> None:
         self._show_objects_list()
         self.slice_bar.set_annotated({view.index for view in self.session.annotation.views() if view.axis == 0})
         self.display.show_objects()
+        self.display.show_preview()
         self._show_prompt_bar()
         self.show_commands()
 

@@ -112,6 +112,8 @@ class SliceView(QWidget):
     def set_preview(self, preview: PreviewShape | None) -> None:
         """Show the mask that answers the prompts; only the old and the new box are repainted."""
         old = self.scene.preview
+        if preview is old:
+            return
         self.scene = replace(self.scene, preview=preview)
         for shape in (old, preview):
             if shape is not None:

@@ -96,8 +96,11 @@ class DatasetDialog(QDialog):
             line.setContentsMargins(3 * UNIT + 2, 0, 0, UNIT // 2)
             self._group.addButton(radio)
             self._radios[choice.name] = radio
-            whole.addWidget(radio)
-            whole.addWidget(line)
+            pair = QVBoxLayout()
+            pair.setSpacing(0)
+            pair.addWidget(radio)
+            pair.addWidget(line)
+            whole.addLayout(pair)
         first = next((radio for radio in self._radios.values() if radio.isEnabled()), None)
         if first is not None:
             first.setChecked(True)

@@ -137,6 +137,7 @@ class Panel(QWidget):
         self._count.setProperty("kind", "count")
         self._count.setAccessibleName(f"Number of {title.lower()}")
         head = named(QWidget(), "panelHead")
+        head.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self._head = QHBoxLayout(head)
         self._head.setContentsMargins(2 * UNIT, UNIT, UNIT, UNIT // 2)
         self._head.setSpacing(UNIT)
@@ -168,7 +169,7 @@ class Panel(QWidget):
         whole.setContentsMargins(0, 0, 0, 0)
         whole.setSpacing(0)
         whole.addWidget(head)
-        whole.addWidget(self._empty)
+        whole.addWidget(self._empty, 0 if most_rows else 1)
         whole.addWidget(self._scroll, 1)
         self.set_rows(())
 
