@@ -281,3 +281,27 @@ def test_nothing_is_written_to_the_terminal(tmp_path, capfd):
     with pytest.raises(ScanError):
         open_scan(tmp_path)
     assert capfd.readouterr() == ("", "")
+
+
+def test_jpeg_compressed_ultrasound_has_the_colours_of_its_jpeg(tmp_path):
+    import io
+
+    from PIL import Image
+    from pydicom.encaps import encapsulate
+    from pydicom.uid import JPEGBaseline8Bit
+
+    y, x = np.mgrid[0:32, 0:48].astype(np.uint8)
+    rgb = np.dstack([5 * x, 7 * y, 255 - 5 * x])
+    stream = io.BytesIO()
+    Image.fromarray(rgb).save(stream, "JPEG", quality=95, subsampling=0)
+    nowhere = {"ImagePositionPatient": None, "ImageOrientationPatient": None}
+    path = write_image(tmp_path / "us.dcm", rgb, sop=US, modality="US", **nowhere)
+    header = pydicom.dcmread(path)
+    header.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    header.PhotometricInterpretation = "YBR_FULL"
+    header.PixelData = encapsulate([stream.getvalue()])
+    header["PixelData"].VR = "OB"
+    header.save_as(path)
+    difference = np.abs(open_scan(path).voxels[0].astype(int) - rgb)
+    assert difference.max() <= 12
+    assert difference.mean() < 2
