@@ -20,6 +20,7 @@ from PySide6.QtWidgets import QApplication
 
 from maskwright.__main__ import main
 from maskwright.ui.app import application
+from maskwright.ui.dialogs.dataset import DatasetDialog
 from maskwright.ui.main_window import MainWindow
 
 Script = Iterator[Callable[[], object]]
@@ -79,6 +80,12 @@ def key(window: MainWindow, which: Key, modifier=NONE) -> None:
     QTest.keyClick(window.slice_view, which, modifier)
 
 
+def size(window: MainWindow) -> tuple[int, int]:
+    """Rows and columns of the slice."""
+    assert window.session.volume is not None
+    return window.session.volume.slice_shape()
+
+
 def is_open(window: MainWindow) -> bool:
     return window.session.volume is not None and window.stack.currentIndex() == 1
 
@@ -87,7 +94,7 @@ def annotate(window: MainWindow, out: str) -> Script:
     """Click, commit, undo, redo, relabel, export; then leave prompts lying and wait to be killed."""
     yield lambda: is_open(window)
     session = window.session
-    height, width = session.volume.slice_shape()
+    height, width = size(window)
     yield click(window, width * 0.5, height * 0.35)
     yield lambda: window.slice_view.last_event_to_paint_ms is not None
     say(step="clicked", ms_to_paint=window.slice_view.last_event_to_paint_ms, **state(window))
@@ -106,6 +113,7 @@ def annotate(window: MainWindow, out: str) -> Script:
     window.objects_panel.visible_wanted.emit(1, False)
     window.flows.export()
     dialog = window.flows.dialog
+    assert isinstance(dialog, DatasetDialog)
     dialog.choose("coco", Path(out))
     dialog.go()
     yield lambda: dialog.report
@@ -143,7 +151,7 @@ def waiting(window: MainWindow, out: str) -> Script:
     key(window, Key.Key_End)
     for _ in range(40):
         key(window, Key.Key_PageUp)
-    height, width = session.volume.slice_shape()
+    height, width = size(window)
     answered = click(window, width * 0.5, height * 0.5)
     QApplication.processEvents()
     say(step="clicked", waiting=session.waiting, ring=view.scene.waiting_at is not None, dots=len(view.scene.prompts))

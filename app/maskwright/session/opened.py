@@ -63,7 +63,10 @@ class OpenStore(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reading:
-    """Frozen request: what to read and how. ``wanted`` is the scan to show if it is among those found at ``path``."""
+    """Frozen request: what to read and how. ``wanted`` is the scan to show if it is among those found at ``path``.
+
+    Scans at the paths in ``also`` are found but not read.
+    """
 
     path: Path
     wanted: Path | None
@@ -71,6 +74,7 @@ class Reading:
     store_root: Path
     open_store: OpenStore
     budget_bytes: int | None
+    also: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,7 +115,8 @@ def read(request: Reading) -> Opened:
     from maskwright.core.fingerprint import fingerprint
     from maskwright.io.scans import find_scans, open_scan
 
-    found = tuple(Path(os.path.abspath(path)) for path in find_scans(request.path))
+    places = (request.path, *request.also)
+    found = tuple(dict.fromkeys(Path(os.path.abspath(path)) for place in places for path in find_scans(place)))
     path = request.wanted if request.wanted in found and request.wanted is not None else found[0]
     volume = open_scan(path)
     identity = fingerprint(volume)

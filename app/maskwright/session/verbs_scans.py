@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -48,13 +50,14 @@ class ScanVerbs(LabelVerbs):
         path = Path(os.path.abspath(path))
         return self._read_now(self._project_for(path), path)
 
-    def open_async(self, path: Path | str) -> Changes:
+    def open_async(self, path: Path | str, *, also: Sequence[Path] = ()) -> Changes:
         """The same in the background: what it changes, or the error, arrives through ``on_changes``.
 
+        Scans at the paths in ``also`` join the list of the project that ``path`` belongs to; none of them is read yet.
         Opening something else before that makes this one stale. Raises StoreError when the project is not usable.
         """
         path = Path(os.path.abspath(path))
-        return self._read_in_background(self._project_for(path), path)
+        return self._read_in_background(self._project_for(path), path, also=tuple(also))
 
     def show_scan(self, position: int) -> Changes:
         """Show another scan of the list; waits until it is read. Raises MaskwrightError like `open`."""
@@ -139,10 +142,12 @@ class ScanVerbs(LabelVerbs):
         finally:
             self._begin(None, None)
 
-    def _read_in_background(self, project: Project | None, path: Path, *, scan: int | None = None) -> Changes:
+    def _read_in_background(
+        self, project: Project | None, path: Path, *, scan: int | None = None, also: tuple[Path, ...] = ()
+    ) -> Changes:
         self._begin(project, path)
         try:
-            work = partial(read, self._reading(project, path, scan=scan))
+            work = partial(read, replace(self._reading(project, path, scan=scan), also=also))
         except BaseException:
             self._begin(None, None)
             raise

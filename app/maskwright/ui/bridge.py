@@ -78,8 +78,8 @@ class Bridge(QObject):
         self._apply(verb(self.session))
 
     def open(self, paths: list[Path]) -> None:
-        """Open what lies at the first path in the background; what was open stays until that has worked."""
-        if paths and self.act(lambda session: session.open_async(paths[0])):
+        """Open what lies at the paths in the background, as one list; what was open stays until that has worked."""
+        if paths and self.act(lambda session: session.open_async(paths[0], also=paths[1:])):
             self.asked_for = paths[0].absolute()
 
     def step_scan(self, step: int) -> None:

@@ -35,13 +35,12 @@ def qt() -> QApplication:
 
 def until(done: Callable[[], object], *, seconds: float = 15.0) -> None:
     """Let Qt work until something is true; fails when it never is."""
-    app = QApplication.instance()
     end = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < end, "that never happened"
-        app.processEvents()
+        QApplication.processEvents()
         time.sleep(0.001)
-    app.processEvents()
+    QApplication.processEvents()
 
 
 @dataclass

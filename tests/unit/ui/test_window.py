@@ -440,6 +440,15 @@ def test_files_and_folders_can_be_dropped(driver, photos):
     assert len(driver.session.scans) == 3
 
 
+def test_several_files_become_one_list(driver, photos):
+    driver.window.bridge.open([photos / "p10.png", photos / "p1.png"])
+    until(lambda: driver.session.volume is not None)
+    assert [scan.name for scan in driver.session.scans] == ["p10.png", "p1.png"]
+    assert driver.session.scan.name == "p10.png"
+    driver.key(Key.Key_D)
+    until(lambda: driver.session.scan.name == "p1.png")
+
+
 def test_what_is_no_file_is_not_taken(driver):
     data = QMimeData()
     data.setUrls([QUrl("https://example.org/scan.nii")])
