@@ -19,7 +19,7 @@ class Library(NamedTuple):
     fedora: str
 
 
-# What PySide6-Essentials 6.12 asks of the system (NEEDED entries of its libraries and platform plugins).
+# What PySide6-Essentials 6.11 and 6.12 ask of the system (NEEDED entries of their libraries and platform plugins).
 OFFSCREEN = (
     Library("libEGL.so.1", "libegl1", "libglvnd-egl"),
     Library("libGL.so.1", "libgl1", "libglvnd-glx"),
@@ -35,6 +35,7 @@ OFFSCREEN = (
 )
 ON_A_DISPLAY = (
     Library("libX11-xcb.so.1", "libx11-xcb1", "libX11-xcb"),
+    Library("libxcb.so.1", "libxcb1", "libxcb"),
     Library("libxcb-cursor.so.0", "libxcb-cursor0", "xcb-util-cursor"),
     Library("libxcb-icccm.so.4", "libxcb-icccm4", "xcb-util-wm"),
     Library("libxcb-image.so.0", "libxcb-image0", "xcb-util-image"),
