@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from maskwright.core.errors import ModelError
+from maskwright.core.preprocess import FITS, LETTERBOX
 
 CONTRACT_VERSION = 1
 """Version of the tensor contract between the app and a model folder (names, shapes and meaning of inputs, outputs)."""
@@ -27,7 +28,8 @@ class ModelCard:
 
     ``files`` maps a role (``encoder``, ``head``, ``text``, ``tokenizer``) to a file name in the folder and
     ``sha256`` that file name to its hash. ``input_size`` is the side of the square encoder input and
-    ``logits_shape`` the size of the mask logits, both in pixels.
+    ``logits_shape`` the size of the mask logits, both in pixels. ``preprocessing`` is one of
+    :data:`maskwright.core.preprocess.FITS`.
     """
 
     id: str
@@ -48,7 +50,7 @@ class ModelCard:
     text_shape: tuple[int, ...] | None = None
     mean_rgb: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std_rgb: tuple[float, float, float] = (0.229, 0.224, 0.225)
-    preprocessing: str = "letterbox-top-left"
+    preprocessing: str = LETTERBOX
     notice: str = ""
     labels: tuple[str, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -68,6 +70,12 @@ def card_from_json(value: Mapping[str, Any], *, path: object = None) -> ModelCar
             f"model speaks contract version {contract!r}, this app knows version {CONTRACT_VERSION}",
             path=where,
             hint="Export the model again with this release, or update maskwright.",
+        )
+    if value.get("preprocessing", LETTERBOX) not in FITS:
+        raise ModelError(
+            f"model wants preprocessing {value['preprocessing']!r}, which this app does not know",
+            path=where,
+            hint="Update maskwright.",
         )
     known = {name for name in ModelCard.__dataclass_fields__ if name != "extra"}
     try:

@@ -1,7 +1,8 @@
 """Slice -> model input, model output -> slice. The app, precompute and training all use this.
 
 Intensity is fixed per modality and never depends on the display. Geometry is one letterbox: the slice is scaled so
-that its long side fills the square model input, put into the top left corner, and the rest stays zero.
+that its long side fills the square model input, put into the top left corner, and the rest stays zero. Some published
+models were trained on slices stretched to the square instead; their card says so.
 """
 
 from __future__ import annotations
@@ -19,6 +20,12 @@ CT_WINDOW_HU = (-160.0, 240.0)
 
 PERCENTILES = (0.5, 99.5)
 """Range of every other modality with more than 8 bits, in percent of the voxels."""
+
+LETTERBOX = "letterbox-top-left"
+STRETCH = "stretch"
+STRETCH_NEAREST = "stretch-nearest"
+FITS = (LETTERBOX, STRETCH, STRETCH_NEAREST)
+"""How a slice can be put into the square model input; ``stretch-nearest`` takes the nearest pixel, unfiltered."""
 
 MEAN_RGB = (0.485, 0.456, 0.406)
 STD_RGB = (0.229, 0.224, 0.225)
@@ -62,19 +69,29 @@ def intensity_for(voxels: np.ndarray, modality: str | None = None) -> Intensity:
 
 @dataclass(frozen=True, slots=True)
 class SliceTransform:
-    """Where a slice of ``shape_yx`` pixels lies in the square model input of ``size`` pixels, for pixels and points."""
+    """Where a slice of ``shape_yx`` pixels lies in the square model input of ``size`` pixels, for pixels and points.
+
+    ``fit`` is one of :data:`FITS`.
+    """
 
     shape_yx: tuple[int, int]
     size: int
+    fit: str = LETTERBOX
+
+    def __post_init__(self) -> None:
+        if self.fit not in FITS:
+            raise ValueError(f"unknown fit {self.fit!r}")
 
     @property
     def scale(self) -> float:
-        """Model-input pixels per slice pixel."""
+        """Model-input pixels per slice pixel, along the long side."""
         return self.size / max(self.shape_yx)
 
     @property
     def inner_yx(self) -> tuple[int, int]:
         """Rows and columns of the model input that the slice fills; the rest is padding."""
+        if self.fit != LETTERBOX:
+            return self.size, self.size
         h, w = self.shape_yx
         return max(1, round(h * self.scale)), max(1, round(w * self.scale))
 
@@ -85,12 +102,14 @@ class SliceTransform:
         return ((np.asarray(xy, np.float32) + 0.5) * ratio - 0.5).astype(np.float32)
 
     def image_to_input(self, rgb: np.ndarray) -> np.ndarray:
-        """(Y, X, 3) uint8 -> (size, size, 3) uint8; the padding is 0. Area filter down, linear filter up."""
+        """(Y, X, 3) uint8 -> (size, size, 3) uint8, padding 0. Area filter down, linear up; or the nearest pixel."""
         inner_h, inner_w = self.inner_yx
         shrink = inner_h < rgb.shape[0] or inner_w < rgb.shape[1]
         resized = rgb
         if resized.shape[:2] != (inner_h, inner_w):
             filter_ = cv2.INTER_AREA if shrink else cv2.INTER_LINEAR
+            if self.fit == STRETCH_NEAREST:
+                filter_ = cv2.INTER_NEAREST
             resized = cv2.resize(rgb, (inner_w, inner_h), interpolation=filter_)
         out = np.zeros((self.size, self.size, 3), np.uint8)
         out[:inner_h, :inner_w] = resized
@@ -107,7 +126,7 @@ class SliceTransform:
         )
 
     def mask_to_logits(self, mask: np.ndarray, shape_hw: tuple[int, int], *, strength: float = 6.0) -> np.ndarray:
-        """(Y, X) bool -> (h, w) float32 logits of +-``strength``, a mask for the model to start from; padding is background."""
+        """(Y, X) bool -> (h, w) float32 logits of +-``strength`` to start from; padding is background."""
         inner_h, inner_w = (max(1, round(n * s / self.size)) for n, s in zip(self.inner_yx, shape_hw, strict=True))
         shrink = inner_h < mask.shape[0]
         small = cv2.resize(
@@ -120,7 +139,9 @@ class SliceTransform:
     def _slice_to_logits(self, shape_hw: tuple[int, ...]) -> np.ndarray:
         """2 x 3 matrix that takes slice pixels to logit pixels (centres on integers)."""
         rows = []
-        for axis, (n, inner, low) in enumerate(zip(self.shape_yx[::-1], self.inner_yx[::-1], shape_hw[::-1], strict=True)):
+        for axis, (n, inner, low) in enumerate(
+            zip(self.shape_yx[::-1], self.inner_yx[::-1], shape_hw[::-1], strict=True)
+        ):
             ratio = (inner / n) * (low / self.size)
             rows.append([ratio if axis == 0 else 0.0, ratio if axis == 1 else 0.0, 0.5 * ratio - 0.5])
         return np.array(rows, np.float64)

@@ -43,9 +43,7 @@ class Segmenter(Protocol):
         """What the model is."""
         ...
 
-    def encode(
-        self, image: np.ndarray, *, modality: str | None = None, intensity: Intensity | None = None
-    ) -> Features:
+    def encode(self, image: np.ndarray, *, modality: str | None = None, intensity: Intensity | None = None) -> Features:
         """Features of one slice, (Y, X) of any number type or (Y, X, 3) uint8 RGB."""
         ...
 
@@ -55,9 +53,9 @@ class Segmenter(Protocol):
 
 
 def prompt_points(prompts: Prompts, transform: SliceTransform) -> tuple[np.ndarray, np.ndarray]:
-    """Prompts as the contract's tensors: coords (1, N, 2) and labels (1, N) float32, N >= 1 (a pad where there is none).
+    """Prompts as the contract's tensors: coords (1, N, 2) and labels (1, N) float32, N >= 1.
 
-    The newest box counts; strokes become points at equal arc length.
+    Without prompts N is one pad. The newest box counts; strokes become points at equal arc length.
     """
     coords: list[np.ndarray] = []
     labels: list[float] = []
@@ -72,7 +70,9 @@ def prompt_points(prompts: Prompts, transform: SliceTransform) -> tuple[np.ndarr
             labels += [float(prompt.positive)] * len(points)
         elif isinstance(prompt, Box) and prompt is box:
             # half-open edges lie half a pixel before the centre of the pixel they name
-            coords.append(np.array([[prompt.x0 - 0.5, prompt.y0 - 0.5], [prompt.x1 - 0.5, prompt.y1 - 0.5]], np.float32))
+            coords.append(
+                np.array([[prompt.x0 - 0.5, prompt.y0 - 0.5], [prompt.x1 - 0.5, prompt.y1 - 0.5]], np.float32)
+            )
             labels += [2.0, 3.0]
     if not labels:
         return np.zeros((1, 1, 2), np.float32), np.full((1, 1), -1, np.float32)
@@ -97,9 +97,7 @@ class OnnxSegmenter:
         """What the model is."""
         return self._card
 
-    def encode(
-        self, image: np.ndarray, *, modality: str | None = None, intensity: Intensity | None = None
-    ) -> Features:
+    def encode(self, image: np.ndarray, *, modality: str | None = None, intensity: Intensity | None = None) -> Features:
         """Features of one slice. ``intensity`` is the scan's; without it the slice's own range is used.
 
         Raises ValueError for a shape that is neither (Y, X) nor (Y, X, 3), ModelError where the encoder cannot run.
@@ -107,7 +105,7 @@ class OnnxSegmenter:
         if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3) or 0 in image.shape:
             raise ValueError(f"an image is (Y, X) or (Y, X, 3), got {image.shape}")
         card = self._card
-        transform = SliceTransform((image.shape[0], image.shape[1]), card.input_size)
+        transform = SliceTransform((image.shape[0], image.shape[1]), card.input_size, card.preprocessing)
         rgb = (intensity or intensity_for(image, modality)).apply(image)
         x = normalised(transform.image_to_input(rgb), transform.inner_yx, mean=card.mean_rgb, std=card.std_rgb)
         outputs = self._encoder_session().run([f.name for f in card.features], {"image": x})
@@ -122,7 +120,7 @@ class OnnxSegmenter:
         card = self._card
         if prompts.text and "text" not in card.prompts:
             raise ModelError(f"model {card.id} does not take text", hint="Use clicks, a box or a scribble.")
-        transform = SliceTransform(features.shape_yx, card.input_size)
+        transform = SliceTransform(features.shape_yx, card.input_size, card.preprocessing)
         coords, labels = prompt_points(prompts, transform)
         feed = {f.name: a for f, a in zip(card.features, features.arrays, strict=True)}
         start = np.zeros((1, 1, *card.logits_shape), np.float32)
