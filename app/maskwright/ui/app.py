@@ -130,7 +130,6 @@ def build_window(
 ) -> MainWindow:
     """The window with its session, not shown yet. Raises MaskwrightError when the project cannot be used."""
     opened = None if project is None else Project.open(project)
-
     settings = Settings()
     bridges: list[Bridge] = []
 
@@ -141,14 +140,13 @@ def build_window(
         return segmenter
 
     def make(post: Post, on_changes: Callable[[Changes], None]) -> Session:
-        budget = settings.get("store_budget_gb")
         return Session(
             project=opened,
             segmenter=load_and_tell,
             store_root=store or Path(settings.get("store_folder") or default_store_root()),
             post=post,
             on_changes=on_changes,
-            store_budget_bytes=round(budget * 1e9) or None,
+            store_budget_bytes=store_budget_bytes,
             encode_ahead=settings.get("encode_ahead"),
         )
 

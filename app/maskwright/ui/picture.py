@@ -14,7 +14,7 @@ from maskwright.core.mask import Mask
 Color = tuple[int, int, int]
 OPACITY = 0.45
 _ELEMENT = np.dtype([("kind", ">i4"), ("x", ">f8"), ("y", ">f8")])  # of a QPainterPath in a QDataStream
-CURRENT = 1.4  # how much more opaque the active object and the preview are
+OTHERS = 0.65  # how opaque objects are beside the active one and the preview
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +58,7 @@ class Overlay:
 
 def alpha_of(opacity: float, *, is_current: bool) -> int:
     """Alpha, 0 to 255, of a fill; the active object and the preview stand out."""
-    return round(255 * min(opacity * (CURRENT if is_current else 1.0), 0.9))
+    return round(255 * min(opacity * (1.0 if is_current else OTHERS), 0.9))
 
 
 def overlay_of(

@@ -12,12 +12,12 @@ from maskwright.ui.picture import Picture, alpha_of, outline_of, overlay_of, ove
 from maskwright.ui.view_transform import ViewTransform
 
 BLUE = (0, 114, 178)
-FILL_ALPHA = 71
+FILL_ALPHA = 73
 
 
 def test_opacity_becomes_alpha_and_the_current_object_stands_out():
-    assert alpha_of(0.28, is_current=False) == FILL_ALPHA
-    assert alpha_of(0.28, is_current=True) == 100
+    assert alpha_of(0.44, is_current=False) == FILL_ALPHA
+    assert alpha_of(0.44, is_current=True) == 112
     assert alpha_of(1.0, is_current=True) == 230  # never hides the picture
 
 
@@ -77,7 +77,7 @@ def test_other_pixels_are_refused(qt):
 
 def test_an_overlay_has_one_index_a_colour_and_the_last_object_on_top(qt):
     low, high = square(), square(box=(8, 6, 14, 16))
-    overlay = overlay_of((20, 30), [(low, (255, 0, 0), False), (high, (0, 255, 0), False)], opacity=0.28)
+    overlay = overlay_of((20, 30), [(low, (255, 0, 0), False), (high, (0, 255, 0), False)], opacity=0.44)
     assert overlay is not None
     assert overlay.image.colorCount() == 3
     assert QColor.fromRgba(overlay.image.color(1)).alpha() == FILL_ALPHA
@@ -124,7 +124,7 @@ def test_fill_and_contour_lie_on_the_mask(qt):
         ViewTransform(4.0, 2.0, 2.0),
         QColor(0, 0, 0),
         picture=picture,
-        masks=overlay_of((20, 30), [(mask, (255, 0, 0), False)], opacity=0.28),
+        masks=overlay_of((20, 30), [(mask, (255, 0, 0), False)], opacity=0.44),
         outlines=(Outline(outline_of(mask), (0, 0, 255)),),
     )
     image = painted(scene)
