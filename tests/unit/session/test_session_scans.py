@@ -226,3 +226,13 @@ def test_slices_encoded_while_the_scan_is_open_can_be_read_back_from_disk(desk: 
         session.set_view(View(0, index))
         desk.click(session, Point(10, 10))
     assert desk.segmenter.encoded == 12 and not any(one.error or one.message for one in desk.changes)
+
+
+def test_paths_that_are_opened_together_become_one_list(desk: Desk, photo: Path, scan: Path, folder: Path):
+    session = desk.session(fixed=False)
+    session.open_async(photo, also=[scan, folder, photo])
+    desk.main.run_until(lambda: session.opening is None)
+    assert [one.name for one in session.scans] == [photo.name, scan.name, "1.png", "2.png", "10.png"]
+    assert session.scan is not None and session.scan.path == photo
+    session.next_scan()
+    assert session.scan.path == scan
