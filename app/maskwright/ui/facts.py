@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import textwrap
 from importlib.metadata import PackageNotFoundError, version
 
 from maskwright.core.model_card import ModelCard
@@ -25,7 +26,7 @@ def model_facts(card: ModelCard | None) -> list[tuple[str, str]]:
         ("Notice", card.notice),
         ("Input", f"{card.input_size} × {card.input_size} px"),
         ("Prompts", ", ".join(card.prompts)),
-        ("Encoder sha256", card.encoder_sha256),
+        ("Encoder sha256", "\n".join(textwrap.wrap(card.encoder_sha256, 32))),
     ]
     return [(name, value) for name, value in facts if value]
 
