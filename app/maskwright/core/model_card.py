@@ -103,7 +103,7 @@ def card_to_json(card: ModelCard) -> dict[str, Any]:
         elif isinstance(value, Mapping):
             value = dict(value)
         if name == "extra":
-            out.update(value)
+            out.update(card.extra)
         else:
             out[name] = value
     return out

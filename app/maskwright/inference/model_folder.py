@@ -65,7 +65,10 @@ def installed_folders(user_models: Path | None = None) -> dict[str, Path]:
 
 
 def find_folder(model: str | Path, user_models: Path | None = None) -> Path:
-    """Folder of an installed model id, or ``model`` itself where it is a folder. Raises ModelError, naming what there is."""
+    """Folder of an installed model id, or ``model`` itself where it is a folder.
+
+    Raises ModelError that names what is installed.
+    """
     installed = installed_folders(user_models)
     if isinstance(model, str) and model in installed:
         return installed[model]

@@ -138,7 +138,7 @@ class OnnxSegmenter:
             feed["state_in"] = state if state is not None else np.zeros(card.state_shape, np.float32)
             feed["has_state"] = np.array([state is not None], np.float32)
             names.append("state_out")
-        outputs = self._head.run(names, {k: v for k, v in feed.items() if k in self._head_inputs})
+        outputs: list[Any] = list(self._head.run(names, {k: v for k, v in feed.items() if k in self._head_inputs}))
         best = int(outputs[1][0].argmax())
         logits = np.ascontiguousarray(outputs[0][0, best])
         return Segmentation(

@@ -132,12 +132,14 @@ class FeatureStore:
         return bool(self.ready_flags(view.axis)[view.index])
 
     def read(self, view: View) -> Features:
-        """Features of a ready slice. Raises StoreError where they are missing or damaged (they then count as missing)."""
+        """Features of a ready slice. Raises StoreError where they are missing or damaged (then they count as missing)."""
         if not self.ready(view):
             raise StoreError(f"no features of slice {view.index}", path=self.folder, hint="Encode this slice first.")
         try:
             arrays = tuple(np.asarray(a[view.index : view.index + 1]) for a in self._axis(view.axis)[0])
-        except Exception as error:  # zarr raises what its codecs raise: damaged chunks give ValueError, RuntimeError, OSError
+        except (
+            Exception
+        ) as error:  # zarr raises what its codecs raise: damaged chunks give ValueError, RuntimeError, OSError
             self._done[view.axis][view.index] = False
             raise StoreError(
                 f"the stored features of slice {view.index} are damaged ({error})",
@@ -182,7 +184,7 @@ class FeatureStore:
 
     def _axis(self, axis: int, *, create: bool = False) -> tuple[list[zarr.Array], zarr.Array]:
         if axis not in self._axes:
-            group = self._group.require_group(str(axis)) if create else self._group[str(axis)]
+            group: Any = self._group.require_group(str(axis)) if create else self._group[str(axis)]
             count, names = self.shape_zyx[axis], [f.name for f in self.signature.features]
             if create and "done" not in group:
                 from zarr.codecs import Crc32cCodec
@@ -190,10 +192,14 @@ class FeatureStore:
                 for spec in self.signature.features:
                     tail = tuple(spec.shape[1:])
                     group.require_array(
-                        spec.name, shape=(count, *tail), chunks=(1, *tail), dtype=spec.dtype, compressors=[Crc32cCodec()]
+                        spec.name,
+                        shape=(count, *tail),
+                        chunks=(1, *tail),
+                        dtype=spec.dtype,
+                        compressors=[Crc32cCodec()],
                     )
                 group.require_array("done", shape=(count,), chunks=(1,), dtype="uint8", compressors=None, fill_value=0)
-            self._axes[axis] = ([group[name] for name in names], group["done"])  # type: ignore[index]
+            self._axes[axis] = ([group[name] for name in names], group["done"])
         return self._axes[axis]
 
 

@@ -1,0 +1,1 @@
+"""Training data: index, views, frozen features, simulated users."""

@@ -104,7 +104,8 @@ class SimulatedUser:
             mask = cv2.erode(mask, kernel)
         elif kind == 2:
             dx, dy = (int(v) for v in self.rng.integers(-2 * size, 2 * size + 1, 2))
-            mask = cv2.warpAffine(mask, np.float64([[1, 0, dx], [0, 1, dy]]), mask.shape[::-1], flags=cv2.INTER_NEAREST)
+            move = np.array([[1, 0, dx], [0, 1, dy]], np.float64)
+            mask = cv2.warpAffine(mask, move, mask.shape[::-1], flags=cv2.INTER_NEAREST)
         else:
             ys, xs = np.nonzero(mask)
             k = int(self.rng.integers(len(ys)))

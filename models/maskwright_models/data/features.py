@@ -47,7 +47,7 @@ def compute(
     batch: int = 4,
     on_batch: Callable[[str, int, int], None] | None = None,
 ) -> int:
-    """Fill the stores of ``datasets`` for one round of views; views that are done are passed over. Returns how many ran."""
+    """Fill the stores of ``datasets`` for one round of views, passing over what is done. Returns how many ran."""
     trunk = trunk.to(device).eval()
     sha256, ran = trunk_sha256(trunk), 0
     half = torch.bfloat16 if device.type == "cpu" else torch.float16

@@ -24,7 +24,11 @@ SMALLEST_PX = 40
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """One view: tokens (1536, 32, 32) float16, image (3, 512, 512) float32, truths (M, 256, 256) bool, valid (256, 256)."""
+    """One view.
+
+    ``tokens`` (1536, 32, 32) float16, ``image`` (3, 512, 512) float32, ``truths`` (M, 256, 256) and ``valid``
+    (256, 256) bool.
+    """
 
     tokens: np.ndarray
     image: np.ndarray

@@ -1,0 +1,1 @@
+"""Model folders for the app, and proof that they match torch."""

@@ -9,7 +9,9 @@ from torch import Tensor, nn
 class ConvBN(nn.Sequential):
     """Convolution, batch norm and, where wanted, Hardswish."""
 
-    def __init__(self, c_in: int, c_out: int, kernel: int, *, stride: int = 1, groups: int = 1, act: bool = True) -> None:
+    def __init__(
+        self, c_in: int, c_out: int, kernel: int, *, stride: int = 1, groups: int = 1, act: bool = True
+    ) -> None:
         layers: list[nn.Module] = [
             nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, groups=groups, bias=False),
             nn.BatchNorm2d(c_out),

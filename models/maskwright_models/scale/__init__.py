@@ -1,0 +1,1 @@
+"""Feature computation over many machines."""

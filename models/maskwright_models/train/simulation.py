@@ -47,7 +47,9 @@ def begin(
     truths: np.ndarray, valid: np.ndarray, rng: np.random.Generator, device: torch.device, *, poor_masks: float = 0.08
 ) -> Round:
     """First prompts of (B, 256, 256) bool objects; a share of them starts from a poor mask and its correction."""
-    users = [SimulatedUser(t, v, np.random.default_rng(rng.integers(2**63))) for t, v in zip(truths, valid, strict=True)]
+    users = [
+        SimulatedUser(t, v, np.random.default_rng(rng.integers(2**63))) for t, v in zip(truths, valid, strict=True)
+    ]
     logits = np.zeros((len(users), 1, LOGITS, LOGITS), np.float32)
     has = np.zeros(len(users), np.float32)
     for i, user in enumerate(users):
@@ -61,7 +63,9 @@ def begin(
     return Round(users, torch.from_numpy(logits).to(device), torch.from_numpy(has).to(device))
 
 
-def look_ahead(head: Head, features: tuple[Tensor, ...], state: Round, clicks: int, autocast: Callable[[], torch.autocast]) -> None:
+def look_ahead(
+    head: Head, features: tuple[Tensor, ...], state: Round, clicks: int, autocast: Callable[[], torch.autocast]
+) -> None:
     """Run ``clicks`` clicks without gradient, in evaluation mode."""
     if clicks == 0:
         return

