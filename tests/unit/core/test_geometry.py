@@ -95,6 +95,10 @@ def test_close_is_a_hundredth_of_a_millimetre_at_every_voxel():
     assert not oblique().is_close(moved(origin_mm=(-10.011, 20.0, -30.0)))
     assert oblique().is_close(moved(spacing_zyx_mm=(3.002, 0.5, 0.25)))  # 4 steps x 0.002 mm
     assert not oblique().is_close(moved(spacing_zyx_mm=(3.003, 0.5, 0.25)))  # 4 steps x 0.003 mm
+    assert oblique().is_close(moved(spacing_zyx_mm=(3.0, 0.5019, 0.25)))  # 5 steps x 0.0019 mm
+    assert not oblique().is_close(moved(spacing_zyx_mm=(3.0, 0.5021, 0.25)))
+    assert oblique().is_close(moved(spacing_zyx_mm=(3.0, 0.5, 0.2516)))  # 6 steps x 0.0016 mm
+    assert not oblique().is_close(moved(spacing_zyx_mm=(3.0, 0.5, 0.2517)))
     assert not oblique().is_close(moved(direction=OBLIQUE.T))
     assert oblique().is_close(moved(origin_mm=(-10.4, 20.0, -30.0)), tolerance_mm=0.5)
 
