@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from maskwright.cli_verb import (
@@ -32,8 +35,8 @@ EXAMPLES = """\
   maskwright precompute scans/ --store features/  # into a folder to take along
   maskwright scan.nii.gz --store features/        # then click without waiting
 
-It can be stopped at any moment, even with kill -9, and goes on where it was. Files that cannot be read are
-reported and left out; the exit code is then 1.
+It can be stopped at any moment, even with kill -9, and goes on where it was; Ctrl-C finishes the slice in work.
+Files that cannot be read are reported and left out; the exit code is then 1.
 """
 
 
@@ -110,7 +113,10 @@ def _encode(path: Path, segmenter: Segmenter, root: Path, budget: int | None) ->
         def on_slice(view: View, ready: int, total: int) -> None:
             bar.update(ready - bar.n)
 
-        encoded = precompute(volume, segmenter=segmenter, store=store, on_slice=on_slice, intensity=intensity)
+        with _ctrl_c_held_back() as stopped:
+            encoded = precompute(
+                volume, segmenter=segmenter, store=store, on_slice=on_slice, intensity=intensity, should_stop=stopped
+            )
     seconds = time.perf_counter() - begun
     size = sum(file.stat().st_size for file in store.folder.rglob("*") if file.is_file())
     if not sys.stderr.isatty():
@@ -124,6 +130,28 @@ def _encode(path: Path, segmenter: Segmenter, root: Path, budget: int | None) ->
         "folder": str(store.folder),
         "notice": store.notice,
     }
+
+
+@contextmanager
+def _ctrl_c_held_back() -> Iterator[Callable[[], bool]]:
+    """Give a function that tells whether Ctrl-C was pressed, and act on it only at the end; a second one acts at once.
+
+    So the slice in work is finished and counts, and zarr is not torn out of a write, of which it would complain.
+    """
+    pressed = False
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        nonlocal pressed
+        pressed = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = signal.signal(signal.SIGINT, remember)
+    try:
+        yield lambda: pressed
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pressed:
+        raise KeyboardInterrupt
 
 
 VERB = Verb("precompute", "encode scans ahead of time", EXAMPLES, _arguments, _run)

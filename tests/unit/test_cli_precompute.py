@@ -133,10 +133,13 @@ def test_after_kill_9_it_goes_on_where_it_was(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
-def test_ctrl_c_ends_it_at_once_without_a_trace(tmp_path: Path, repository: Path) -> None:
-    scan = make_volume(tmp_path / "scan.nii.gz", (200, 20, 30))
+def test_ctrl_c_finishes_the_slice_in_work_and_ends_without_a_trace(
+    tmp_path: Path, repository: Path, fake_segmenter: FakeSegmenter, capsys: pytest.CaptureFixture[str]
+) -> None:
+    total = 200
+    scan, root = make_volume(tmp_path / "scan.nii.gz", (total, 20, 30)), tmp_path / "features"
     with subprocess.Popen(
-        [sys.executable, "-c", SLOW, str(scan), str(tmp_path / "features")],
+        [sys.executable, "-c", SLOW, str(scan), str(root)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -148,7 +151,10 @@ def test_ctrl_c_ends_it_at_once_without_a_trace(tmp_path: Path, repository: Path
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (130, "")
-    assert out.count("encoding") < 100
+    begun = 3 + out.count("encoding")
+    assert begun < total
+    assert main(["precompute", str(scan), "--store", str(root), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["scans"][0]["encoded"] == total - begun
 
 
 def test_a_read_only_store_is_named(
