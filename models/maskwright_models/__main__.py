@@ -13,7 +13,6 @@ COMMANDS = {
     "export": "export",
     "evaluate": "evaluate",
     "precompute": "precompute",
-    "import": "import_",
 }
 """Command -> module under :mod:`maskwright_models.commands`, each with ``add_arguments(parser)`` and ``run(args)``."""
 

@@ -1,4 +1,8 @@
-"""Writes a trained model as the app wants it: encoder.onnx, head.onnx and model.json in one folder."""
+"""Writes a trained model as the app wants it: encoder.onnx, head.onnx and model.json in one folder.
+
+Weights keep their torch names in the ONNX files, so that the torch side can read an installed model back
+(:mod:`maskwright_models.export.read_back`). ONNX Runtime folds and fuses when it opens them.
+"""
 
 from __future__ import annotations
 
@@ -58,6 +62,8 @@ def _trace(
             output_names=outputs,
             dynamic_axes={k: dict(v) for k, v in dynamic.items()},
             opset_version=OPSET,
+            training=torch.onnx.TrainingMode.PRESERVE,  # with eval(): batch norms stay, and so do all names
+            do_constant_folding=False,
             dynamo=False,
         )
 

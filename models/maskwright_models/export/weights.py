@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+HALF = "_half"
+"""Suffix of a weight that is stored as float16."""
 SMALLEST = 256
 """Tensors with fewer values stay float32: they cost nothing, and scales and biases keep their precision."""
 
@@ -24,7 +26,7 @@ def store_weights_as_half(path: Path) -> None:
         if tensor.data_type != TensorProto.FLOAT or int(np.prod(tensor.dims)) < SMALLEST:
             kept.append(tensor)
             continue
-        half = numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), tensor.name + "_half")
+        half = numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), tensor.name + HALF)
         kept.append(half)
         casts.append(helper.make_node("Cast", [half.name], [tensor.name], to=TensorProto.FLOAT))
     nodes = [*casts, *graph.node]
