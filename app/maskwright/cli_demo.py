@@ -49,8 +49,13 @@ def jobs() -> dict[Path, Job]:
     from maskwright.assets import sample_photo, sample_volume
 
     return {
-        sample_photo(): Job("cup", ((290.0, 150.0, True), (232.0, 215.0, True), (150.0, 290.0, False))),
-        sample_volume(): Job("left lateral ventricle", ((88.0, 119.0, True), (83.0, 105.0, True)), index=94),
+        sample_photo(): Job(
+            "cup and saucer",
+            ((290.0, 120.0, True), (150.0, 280.0, True), (430.0, 270.0, True), (115.0, 340.0, False)),
+        ),
+        sample_volume(): Job(
+            "lateral ventricles", ((88.0, 119.0, True), (109.0, 119.0, True), (98.0, 119.0, False)), index=94
+        ),
     }
 
 
