@@ -1,0 +1,1 @@
+"""Everything that touches disk: scans, features, the journal, datasets."""

@@ -132,7 +132,7 @@ class FeatureStore:
         return bool(self.ready_flags(view.axis)[view.index])
 
     def read(self, view: View) -> Features:
-        """Features of a ready slice. Raises StoreError where they are missing or damaged (then they count as missing)."""
+        """Features of a ready slice. Raises StoreError where they are missing, or damaged and so no longer ready."""
         if not self.ready(view):
             raise StoreError(f"no features of slice {view.index}", path=self.folder, hint="Encode this slice first.")
         try:
