@@ -24,8 +24,13 @@ PERCENTILES = (0.5, 99.5)
 LETTERBOX = "letterbox-top-left"
 STRETCH = "stretch"
 STRETCH_NEAREST = "stretch-nearest"
-FITS = (LETTERBOX, STRETCH, STRETCH_NEAREST)
-"""How a slice can be put into the square model input; ``stretch-nearest`` takes the nearest pixel, unfiltered."""
+STRETCH_CENTRES = "stretch-nearest-centre"
+FITS = (LETTERBOX, STRETCH, STRETCH_NEAREST, STRETCH_CENTRES)
+"""How a slice can be put into the square model input. The last two take one pixel, unfiltered: ``stretch-nearest`` the
+one at the corner of where the new pixel lies, as OpenCV does, ``stretch-nearest-centre`` the one at its centre, as
+Pillow does."""
+
+_UNFILTERED = {STRETCH_NEAREST: cv2.INTER_NEAREST, STRETCH_CENTRES: cv2.INTER_NEAREST_EXACT}
 
 MEAN_RGB = (0.485, 0.456, 0.406)
 STD_RGB = (0.229, 0.224, 0.225)
@@ -108,8 +113,7 @@ class SliceTransform:
         resized = rgb
         if resized.shape[:2] != (inner_h, inner_w):
             filter_ = cv2.INTER_AREA if shrink else cv2.INTER_LINEAR
-            if self.fit == STRETCH_NEAREST:
-                filter_ = cv2.INTER_NEAREST
+            filter_ = _UNFILTERED.get(self.fit, filter_)
             resized = cv2.resize(rgb, (inner_w, inner_h), interpolation=filter_)
         out = np.zeros((self.size, self.size, 3), np.uint8)
         out[:inner_h, :inner_w] = resized

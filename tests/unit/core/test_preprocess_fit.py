@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from maskwright.core.errors import ModelError
 from maskwright.core.model_card import card_from_json
-from maskwright.core.preprocess import FITS, LETTERBOX, STRETCH, STRETCH_NEAREST, SliceTransform, normalised
+from maskwright.core.preprocess import (
+    FITS,
+    LETTERBOX,
+    STRETCH,
+    STRETCH_CENTRES,
+    STRETCH_NEAREST,
+    SliceTransform,
+    normalised,
+)
 
 
 def test_a_letterbox_keeps_the_ratio_and_a_stretch_fills_the_square() -> None:
@@ -46,9 +55,17 @@ def test_the_nearest_pixel_is_taken_unfiltered() -> None:
     assert set(np.unique(SliceTransform((4, 4), 2, STRETCH).image_to_input(rgb))) == {128}
 
 
+def test_the_pixel_at_the_centre_is_the_one_pillow_takes() -> None:
+    for shape, size in (((5, 9), 4), ((150, 210), 256), ((100, 33), 64)):
+        rgb = np.random.default_rng(size).integers(0, 256, (*shape, 3), dtype=np.uint8)
+        expected = np.asarray(Image.fromarray(rgb).resize((size, size), Image.Resampling.NEAREST))
+        assert (SliceTransform(shape, size, STRETCH_CENTRES).image_to_input(rgb) == expected).all()
+        assert (SliceTransform(shape, size, STRETCH_NEAREST).image_to_input(rgb) != expected).any()
+
+
 def test_an_unknown_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="unknown fit 'crop'"):
         SliceTransform((4, 4), 2, "crop")
     with pytest.raises(ModelError, match="wants preprocessing 'crop'"):
         card_from_json({"contract": 1, "preprocessing": "crop"})
-    assert FITS == ("letterbox-top-left", "stretch", "stretch-nearest")
+    assert FITS == ("letterbox-top-left", "stretch", "stretch-nearest", "stretch-nearest-centre")
