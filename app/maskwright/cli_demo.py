@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 from maskwright.cli_stage import Stage
 from maskwright.cli_verb import Verb, add_json, add_model, in_bytes, load_model, note, print_json, window_request
 from maskwright.core.errors import ExportError
+from maskwright.core.labels import LabelSet
 
 if TYPE_CHECKING:
     from maskwright.cli_picture import Panel
+    from maskwright.core.labels import Label
     from maskwright.core.prompts import Prompt, Prompts
     from maskwright.io.datasets import Item
     from maskwright.session.session import Session
@@ -172,11 +174,7 @@ def _one(
         clicks.append(session.last_click_ms or 0.0)
     prompts, answer = session.prompts, session.preview
     assert answer is not None
-    label = session.labels.by_name(job.label)
-    if label is None:
-        session.add_label(job.label)
-        label = session.labels.by_name(job.label)
-    assert label is not None
+    label = _label(session, job.label)
     session.commit(label.id)
     click = statistics.median(clicks)
     size = " x ".join(str(n) for n in volume.geometry.shape_zyx[::-1])
@@ -198,6 +196,18 @@ def _one(
     }
     caption = f"first mask {1e3 * first_mask:.0f} ms after the first click, later clicks {click:.0f} ms"
     return facts, _panel(session, view.index, where, caption, prompts, answer.mask, label.color)
+
+
+def _label(session: Session, name: str) -> Label:
+    """The label of this name; the one that a new project begins with gets it first."""
+    begun_with = LabelSet.default()
+    if session.labels == begun_with:
+        session.rename_label(begun_with.labels[0].id, name)
+    elif session.labels.by_name(name) is None:
+        session.add_label(name)
+    label = session.labels.by_name(name)
+    assert label is not None
+    return label
 
 
 def _panel(
