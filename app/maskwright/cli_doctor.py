@@ -32,6 +32,7 @@ PACKAGES = (
     "pydicom",
     "PySide6-Essentials",
     "SimpleITK",
+    "tokenizers",
     "zarr",
 )
 LEAST_FREE_BYTES = 1_000_000_000

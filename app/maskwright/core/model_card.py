@@ -29,7 +29,8 @@ class ModelCard:
     ``files`` maps a role (``encoder``, ``head``, ``text``, ``tokenizer``) to a file name in the folder and
     ``sha256`` that file name to its hash. ``input_size`` is the side of the square encoder input and
     ``logits_shape`` the size of the mask logits, both in pixels. ``preprocessing`` is one of
-    :data:`maskwright.core.preprocess.FITS`.
+    :data:`maskwright.core.preprocess.FITS`. ``labels`` are words to offer for a text prompt, ``categories`` the names
+    that the head's ``category`` output counts through.
     """
 
     id: str
@@ -53,12 +54,16 @@ class ModelCard:
     preprocessing: str = LETTERBOX
     notice: str = ""
     labels: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def encoder_sha256(self) -> str:
         """Hash that stored features are signed with: features of another encoder are never used."""
         return self.sha256[self.files["encoder"]]
+
+
+_TUPLES = ("logits_shape", "prompts", "state_shape", "text_shape", "mean_rgb", "std_rgb", "labels", "categories")
 
 
 def card_from_json(value: Mapping[str, Any], *, path: object = None) -> ModelCard:
@@ -81,7 +86,7 @@ def card_from_json(value: Mapping[str, Any], *, path: object = None) -> ModelCar
     try:
         fields: dict[str, Any] = {k: v for k, v in value.items() if k in known}
         fields["features"] = tuple(FeatureSpec(f["name"], tuple(f["shape"]), f["dtype"]) for f in value["features"])
-        for key in ("logits_shape", "prompts", "state_shape", "text_shape", "mean_rgb", "std_rgb", "labels"):
+        for key in _TUPLES:
             if isinstance(fields.get(key), list):
                 fields[key] = tuple(fields[key])
         return ModelCard(**fields, extra={k: v for k, v in value.items() if k not in known})

@@ -16,6 +16,7 @@ from maskwright.core.preprocess import Intensity, SliceTransform, intensity_for,
 from maskwright.core.prompts import Box, Point, Prompts, Scribble
 from maskwright.inference.model_folder import checked_file, read_card
 from maskwright.inference.ort import make_session
+from maskwright.inference.text import TextTower
 
 STROKE_STEP_PX = 16.0
 """Distance of the points a stroke is resampled to, in encoder-input pixels."""
@@ -26,13 +27,15 @@ class Segmentation:
     """Answer to the prompts of one object.
 
     ``mask`` (Y, X) bool at the size of the slice; ``logits`` (h, w) float32 of the chosen candidate over the square
-    encoder input, to be fed back; ``score`` predicted IoU, 0..1; ``state`` what some families remember.
+    encoder input, to be fed back; ``score`` predicted IoU, 0..1; ``state`` what some families remember; ``label`` the
+    category that some families see in the mask, empty where they do not say.
     """
 
     mask: np.ndarray
     logits: np.ndarray
     score: float
     state: np.ndarray | None = None
+    label: str = ""
 
 
 class Segmenter(Protocol):
@@ -90,6 +93,7 @@ class OnnxSegmenter:
         self._head = make_session(checked_file(folder, self._card, "head"), threads=threads)
         self._head_inputs = {i.name for i in self._head.get_inputs()}
         self._encoder: Any = None
+        self._text: TextTower | None = None
         self._opening = threading.Lock()
 
     @property
@@ -138,15 +142,29 @@ class OnnxSegmenter:
             feed["state_in"] = state if state is not None else np.zeros(card.state_shape, np.float32)
             feed["has_state"] = np.array([state is not None], np.float32)
             names.append("state_out")
+        if card.text_shape is not None:
+            text = prompts.text.strip()
+            feed["text_embedding"] = self._text_tower().read(text) if text else np.zeros(card.text_shape, np.float32)
+            feed["has_text"] = np.array([bool(text)], np.float32)
+        if card.categories:
+            names.append("category")
         outputs: list[Any] = list(self._head.run(names, {k: v for k, v in feed.items() if k in self._head_inputs}))
-        best = int(outputs[1][0].argmax())
-        logits = np.ascontiguousarray(outputs[0][0, best])
+        out = dict(zip(names, outputs, strict=True))
+        best = int(out["scores"][0].argmax())
+        logits = np.ascontiguousarray(out["logits"][0, best])
         return Segmentation(
             mask=transform.logits_to_slice(logits) > 0,
             logits=logits,
-            score=float(outputs[1][0, best]),
-            state=outputs[2] if len(outputs) > 2 else None,
+            score=float(out["scores"][0, best]),
+            state=out.get("state_out"),
+            label=card.categories[int(out["category"][0, best])] if card.categories else "",
         )
+
+    def _text_tower(self) -> TextTower:
+        with self._opening:
+            if self._text is None:
+                self._text = TextTower(self.folder, self._card, threads=self._threads)
+            return self._text
 
     def _encoder_session(self) -> Any:  # noqa: ANN401  (onnxruntime has no public type that is cheap to import)
         with self._opening:

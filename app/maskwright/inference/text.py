@@ -1,0 +1,55 @@
+"""Words -> what a head takes: the text tower of a model, with its tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from maskwright.core.errors import ModelError
+from maskwright.core.model_card import ModelCard
+from maskwright.inference.model_folder import REINSTALL, checked_file
+from maskwright.inference.ort import make_session
+
+
+class TextTower:
+    """Runs `text.onnx` on the tokens of `tokenizer.json`. The answer to the newest text is kept: a click repeats it.
+
+    What the card's ``text`` entry may say: ``template``, a sentence with ``{}`` for the words, and ``names``, the words
+    that stand for a data-set key.
+    """
+
+    def __init__(self, folder: Path, card: ModelCard, *, threads: int | None = None) -> None:
+        """Open the tower of the model in ``folder``. Raises ModelError where a file is missing, changed or broken."""
+        from tokenizers import Tokenizer
+
+        path = checked_file(folder, card, "tokenizer")
+        try:
+            self._tokenizer = Tokenizer.from_str(path.read_text("utf-8"))
+        except Exception as error:  # the library raises plain Exception for what it cannot read
+            raise ModelError(f"the tokenizer cannot be read ({error})", path=path, hint=REINSTALL) from error
+        self._session = make_session(checked_file(folder, card, "text"), threads=threads)
+        about: Mapping[str, Any] = card.extra.get("text", {})
+        self._template = str(about.get("template", "{}"))
+        self._names: Mapping[str, str] = about.get("names", {})
+        self._newest: tuple[str, np.ndarray] | None = None
+
+    def sentence(self, text: str) -> str:
+        """What the model reads: the words of a key or the text itself, in lower case, within the template."""
+        words = self._names.get(text.strip(), text)
+        words = " ".join(words.lower().replace("_", " ").replace("-", " ").split())
+        return self._template.replace("{}", words)
+
+    def tokens(self, text: str) -> np.ndarray:
+        """Token ids of the sentence, (1, T) int64."""
+        return np.array([self._tokenizer.encode(self.sentence(text)).ids], np.int64)
+
+    def read(self, text: str) -> np.ndarray:
+        """The head's ``text_embedding``, (1, D) or (1, T, D) float32 as the card says."""
+        newest = self._newest
+        if newest is None or newest[0] != text:
+            newest = (text, self._session.run(["text_embedding"], {"input_ids": self.tokens(text)})[0])
+            self._newest = newest
+        return newest[1]
