@@ -74,9 +74,9 @@ class ImisNet(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """All four candidates for prompts on ``image_encoder``'s features (1 or B, C, S / 16, S / 16).
 
-        ``coords`` (B, N, 2) and ``box`` (B, 4) in input pixels, ``labels`` (B, N), ``mask`` logits (B, 1, S / 4, S / 4),
-        ``text`` (B, C) of :meth:`encode_text` -> logits (B, 4, S / 4, S / 4), predicted IoU (B, 4), semantic vectors
-        (B, 4, 512). :func:`chosen` picks among them as published.
+        ``coords`` (B, N, 2) and ``box`` (B, 4) in input pixels, ``labels`` (B, N), ``mask`` logits
+        (B, 1, S / 4, S / 4), ``text`` (B, C) of :meth:`encode_text` -> logits (B, 4, S / 4, S / 4), predicted IoU
+        (B, 4), semantic vectors (B, 4, 512). :func:`chosen` picks among them as published.
         """
         encoder = self.prompt_encoder
         sparse = encoder.tokens(coords=coords, labels=labels, box=box, text=text)
