@@ -48,22 +48,39 @@ def test_every_requirement_has_a_lower_bound(project: dict[str, Any]) -> None:
     assert [line for lines in lists for line in lines if ">=" not in line] == []
 
 
-def test_every_library_the_app_imports_is_required(repository: Path, project: dict[str, Any]) -> None:
-    provided = {
-        "cv2": "opencv-python-headless",
-        "PIL": "pillow",
-        "PySide6": "pyside6-essentials",
-        "SimpleITK": "simpleitk",
+PROVIDED = {
+    "cv2": "opencv-python-headless",
+    "PIL": "pillow",
+    "PySide6": "pyside6-essentials",
+    "SimpleITK": "simpleitk",
+}
+
+
+def imported(folder: Path) -> set[str]:
+    """Distributions that the files of a folder import, anywhere in them."""
+    names = {
+        name
+        for path in folder.rglob("*.py")
+        for name in re.findall(r"^\s*(?:from|import) (\w+)", path.read_text("utf-8"), re.MULTILINE)
+        if name not in sys.stdlib_module_names and not name.startswith("maskwright") and importlib.util.find_spec(name)
     }
-    required = {re.split(r"[\[<>=;]", line)[0].lower() for line in project["project"]["dependencies"]}
-    found: dict[str, Path] = {}
-    for path in (repository / "app").rglob("*.py"):
-        for name in re.findall(r"^\s*(?:from|import) (\w+)", path.read_text("utf-8"), re.MULTILINE):
-            if importlib.util.find_spec(name) and name not in sys.stdlib_module_names and name != "maskwright":
-                found[name] = path
-    assert {name: path for name, path in found.items() if provided.get(name, name).lower() not in required} == {}
-    used = {provided.get(name, name).lower() for name in found}
-    assert required - used == set(), "required, but never imported"
+    return {PROVIDED.get(name, name).lower() for name in names}
+
+
+def required(lines: list[str]) -> set[str]:
+    return {str(re.split(r"[\[<>=;]", line)[0]).lower() for line in lines}
+
+
+def test_every_library_the_app_imports_is_required(repository: Path, project: dict[str, Any]) -> None:
+    app = required(project["project"]["dependencies"])
+    assert imported(repository / "app") == app
+
+
+def test_every_library_the_models_side_imports_is_required(repository: Path, project: dict[str, Any]) -> None:
+    extras = project["project"]["optional-dependencies"]
+    more = required(extras["models"]) | required(extras["cluster"])
+    assert imported(repository / "models") - required(project["project"]["dependencies"]) - more == set()
+    assert {"torch", "onnx"} <= imported(repository / "models")
 
 
 def test_no_source_file_is_longer_than_400_lines(repository: Path) -> None:
