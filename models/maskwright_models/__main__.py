@@ -11,6 +11,7 @@ COMMANDS = {
     "features": "features",
     "train": "train",
     "export": "export",
+    "card": "card",
     "evaluate": "evaluate",
     "precompute": "precompute",
 }

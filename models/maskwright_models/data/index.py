@@ -11,12 +11,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-RESTRICTED = frozenset(
-    "ADE20K_sample BSDS500 COCO_instances CWFID CamVid CarParts CrackForest ECSSD LabelMeFacade WeizmannHorses "
-    "blood_leukocyte_lisc btcv_ct_abdomen ct_kidney_kits19 derm_ham10000 em_membrane_isbi2012 endo_polyp_kvasir "
-    "fundus_disc_cup_smdg fundus_vessels histo_glas_glands mr_abdomen_uwm_gi mr_brats2023_flair".split()
-)
-"""Sets with non-commercial, research-only or unstated terms; ``licences="open"`` leaves them out."""
+from maskwright_models.data.licences import LICENCES
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +67,12 @@ def read_dataset(folder: Path) -> Dataset:
 def read_index(root: Path, *, licences: str = "all", only: tuple[str, ...] = ()) -> list[Dataset]:
     """All sets under ``root/natural`` and ``root/medical``.
 
-    ``licences="open"`` leaves out the sets in :data:`RESTRICTED`; ``only`` keeps the named sets.
+    ``licences="open"`` leaves out restricted sets and those not in the table of licences; ``only``
+    keeps the named sets.
     """
     if licences not in ("all", "open"):
         raise ValueError(f"licences is 'all' or 'open', not {licences!r}")
     folders = [f for group in ("natural", "medical") for f in sorted((root / group).iterdir()) if f.is_dir()]
     if licences == "open":
-        folders = [f for f in folders if f.name not in RESTRICTED]
+        folders = [f for f in folders if f.name in LICENCES and not LICENCES[f.name].restricted]
     return [read_dataset(f) for f in folders if not only or f.name in only]

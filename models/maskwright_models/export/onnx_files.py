@@ -44,6 +44,12 @@ def export_head(head: nn.Module, features: tuple[Tensor, ...], path: Path) -> No
     _trace(head, (*features, *example_prompts()), path, names, ["logits", "scores"], dynamic)
 
 
+def export_text(tower: nn.Module, path: Path) -> None:
+    """Trace ``input_ids`` (1, T) int64 -> ``text_embedding`` with a dynamic number of tokens."""
+    names, outputs = ["input_ids"], ["text_embedding"]
+    _trace(tower, (torch.arange(1, 6)[None],), path, names, outputs, {"input_ids": {1: "tokens"}})
+
+
 def _trace(
     module: nn.Module,
     inputs: tuple[Tensor, ...],
