@@ -81,9 +81,8 @@ class RelativeAttention(nn.Module):
         rows = rows.transpose(1, 2).reshape(-1, w * n, w)
         from_cls, to_cls, cls_cls = table[:, -3:, None].split(1, 1)
         off = torch.full_like(rows[:, :1, 1:], OFF)
-        rows = torch.cat(
-            [rows, torch.cat([to_cls, off], 2), from_cls.expand(-1, 1, w), torch.cat([cls_cls, off], 2)], 1
-        )
+        special = [torch.cat([to_cls, off], 2), from_cls.expand(-1, 1, w), torch.cat([cls_cls, off], 2)]
+        rows = torch.cat([rows, *special], 1)  # (heads, w * n + 3, w), numbered as in Grid.blocks
         return rows.index_select(1, grid.blocks).reshape(1, self.heads, grid.queries, -1)
 
     def forward(self, x: Tensor, grid: Grid) -> Tensor:
