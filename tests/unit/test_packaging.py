@@ -34,7 +34,7 @@ def load(path: Path) -> ModuleType:
 
 def test_the_app_never_requires_torch(project: dict[str, Any]) -> None:
     def names(lines: list[str]) -> set[str]:
-        return {re.split(r"[\[<>=;~ ]", line)[0].lower() for line in lines}
+        return {str(re.split(r"[\[<>=;~ ]", line)[0]).lower() for line in lines}
 
     app = names(project["project"]["dependencies"])
     assert not app & {"torch", "torchvision", "onnx", "ray", "opencv-python", "pyside6"}
@@ -64,7 +64,7 @@ def imported(folder: Path) -> set[str]:
         for name in re.findall(r"^\s*(?:from|import) (\w+)", path.read_text("utf-8"), re.MULTILINE)
         if name not in sys.stdlib_module_names and not name.startswith("maskwright") and importlib.util.find_spec(name)
     }
-    return {PROVIDED.get(name, name).lower() for name in names}
+    return {PROVIDED.get(str(name), str(name)).lower() for name in names}
 
 
 def required(lines: list[str]) -> set[str]:
