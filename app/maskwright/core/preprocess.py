@@ -120,9 +120,13 @@ class SliceTransform:
         return out
 
     def logits_to_slice(self, logits: np.ndarray) -> np.ndarray:
-        """(h, w) float32 logits over the square input -> (Y, X) float32 at the size of the slice (bilinear)."""
+        """(h, w) float32 logits over the square input -> (Y, X) float32 at the size of the slice (bilinear).
+
+        What the logits say of the padding, where nothing was learned, does not bleed into the last rows and columns.
+        """
+        filled = (-(-n * low // self.size) for n, low in zip(self.inner_yx, logits.shape, strict=True))
         return cv2.warpAffine(
-            np.ascontiguousarray(logits, np.float32),
+            np.ascontiguousarray(logits[tuple(slice(n) for n in filled)], np.float32),
             self._slice_to_logits(logits.shape),
             (self.shape_yx[1], self.shape_yx[0]),
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,

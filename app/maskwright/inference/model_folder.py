@@ -34,7 +34,7 @@ def read_card(folder: Path) -> ModelCard:
         raise ModelError(f"the model card cannot be read ({error})", path=path, hint=REINSTALL) from error
     card = card_from_json(value, path=path)
     for role, name in card.files.items():
-        if Path(name).name != name:
+        if name in ("", "..") or Path(name).name != name:
             raise ModelError(f"the {role} file lies outside the model folder ({name})", path=path, hint=REINSTALL)
         if name not in card.sha256:
             raise ModelError(f"the card has no hash of {name}", path=path, hint=REINSTALL)
@@ -46,9 +46,13 @@ def checked_file(folder: Path, card: ModelCard, role: str) -> Path:
     if role not in card.files:
         raise ModelError(f"model {card.id} has no {role}", path=folder, hint=REINSTALL)
     path = folder / card.files[role]
-    if not path.exists():
+    if not path.is_file():
         raise ModelError(f"the {role} of model {card.id} is missing", path=path, hint=REINSTALL)
-    if sha256_of(path) != card.sha256[card.files[role]]:
+    try:
+        found = sha256_of(path)
+    except OSError as error:
+        raise ModelError(f"the {role} of model {card.id} cannot be read ({error.strerror})", path=path) from error
+    if found != card.sha256[card.files[role]]:
         raise ModelError(f"the {role} of model {card.id} does not match its hash", path=path, hint=REINSTALL)
     return path
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from maskwright.core.errors import ModelError
 
@@ -33,4 +34,14 @@ def make_session(path: Path, *, threads: int | None = None) -> onnxruntime.Infer
             f"ONNX Runtime cannot open this file ({str(error).splitlines()[0]})",
             path=path,
             hint="Install the model again.",
+        ) from error
+
+
+def run_session(session: onnxruntime.InferenceSession, outputs: Sequence[str], inputs: Mapping[str, Any]) -> list[Any]:
+    """Outputs by name. Raises ModelError where the graph does not take the inputs or fails on them."""
+    try:
+        return list(session.run(list(outputs), dict(inputs)))
+    except Exception as error:  # as above
+        raise ModelError(
+            f"the model does not run as its card says ({str(error).splitlines()[0]})", hint="Install the model again."
         ) from error

@@ -15,7 +15,7 @@ from maskwright.core.model_card import ModelCard
 from maskwright.core.preprocess import Intensity, SliceTransform, intensity_for, normalised
 from maskwright.core.prompts import Box, Point, Prompts, Scribble
 from maskwright.inference.model_folder import checked_file, read_card
-from maskwright.inference.ort import make_session
+from maskwright.inference.ort import make_session, run_session
 from maskwright.inference.text import TextTower
 
 STROKE_STEP_PX = 16.0
@@ -62,8 +62,8 @@ def prompt_points(prompts: Prompts, transform: SliceTransform) -> tuple[np.ndarr
     """
     coords: list[np.ndarray] = []
     labels: list[float] = []
-    box = prompts.box
-    for prompt in prompts:
+    boxes = [i for i, prompt in enumerate(prompts) if isinstance(prompt, Box)]
+    for i, prompt in enumerate(prompts):
         if isinstance(prompt, Point):
             coords.append(np.array([[prompt.x, prompt.y]], np.float32))
             labels.append(float(prompt.positive))
@@ -71,7 +71,7 @@ def prompt_points(prompts: Prompts, transform: SliceTransform) -> tuple[np.ndarr
             points = prompt.resampled(STROKE_STEP_PX / transform.scale)
             coords.append(points)
             labels += [float(prompt.positive)] * len(points)
-        elif isinstance(prompt, Box) and prompt is box:
+        elif isinstance(prompt, Box) and i == boxes[-1]:
             # half-open edges lie half a pixel before the centre of the pixel they name
             coords.append(
                 np.array([[prompt.x0 - 0.5, prompt.y0 - 0.5], [prompt.x1 - 0.5, prompt.y1 - 0.5]], np.float32)
@@ -112,14 +112,14 @@ class OnnxSegmenter:
         transform = SliceTransform((image.shape[0], image.shape[1]), card.input_size, card.preprocessing)
         rgb = (intensity or intensity_for(image, modality)).apply(image)
         x = normalised(transform.image_to_input(rgb), transform.inner_yx, mean=card.mean_rgb, std=card.std_rgb)
-        outputs = self._encoder_session().run([f.name for f in card.features], {"image": x})
+        outputs = run_session(self._encoder_session(), [f.name for f in card.features], {"image": x})
         arrays = tuple(o.astype(f.dtype, copy=False) for o, f in zip(outputs, card.features, strict=True))
         return Features(arrays, (image.shape[0], image.shape[1]))
 
     def segment(self, features: Features, prompts: Prompts, *, previous: Segmentation | None = None) -> Segmentation:
         """Mask for ``prompts`` on ``features``; one head run, no encode.
 
-        Raises ModelError for a kind of prompt the model does not take.
+        Raises ModelError for a kind of prompt the model does not take, or where the head cannot run.
         """
         card = self._card
         if prompts.text and "text" not in card.prompts:
@@ -148,7 +148,7 @@ class OnnxSegmenter:
             feed["has_text"] = np.array([bool(text)], np.float32)
         if card.categories:
             names.append("category")
-        outputs: list[Any] = list(self._head.run(names, {k: v for k, v in feed.items() if k in self._head_inputs}))
+        outputs = run_session(self._head, names, {k: v for k, v in feed.items() if k in self._head_inputs})
         out = dict(zip(names, outputs, strict=True))
         best = int(out["scores"][0].argmax())
         logits = np.ascontiguousarray(out["logits"][0, best])

@@ -8,6 +8,7 @@ match is renamed, never resumed.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 STORE_VERSION = 1
 USED = "used"
 """Empty file whose modification time says when the store was last read or written."""
+ASIDE = ".aside-"
+"""In the name of a folder that was set aside."""
 IN_USE_SECONDS = 120.0
 """A store used within this time may belong to another running process and is not evicted."""
 
@@ -95,8 +98,8 @@ class FeatureStore:
     ) -> FeatureStore:
         """Open or create the store of ``sign`` under ``root``.
 
-        A folder there whose manifest does not match, or cannot be read, is renamed to ``<key>.aside-<time>`` and
-        ``notice`` says so in a sentence. ``budget_bytes`` evicts least recently used other stores first.
+        A folder there that does not match, or cannot be read, is renamed to ``<key>.aside-<time>`` and ``notice`` says
+        so in a sentence. ``budget_bytes`` evicts least recently used other stores first.
         Raises StoreError where the folder cannot be written.
         """
         folder = root / sign.key
@@ -108,9 +111,12 @@ class FeatureStore:
             found = _manifest(folder)
             wanted = {**sign.to_json(), "shape_zyx": list(shape_zyx)}
             if folder.exists() and found != wanted:
-                notice = _set_aside(folder, found, wanted)
+                notice = _set_aside(folder, _difference(found, wanted))
                 found = None
             store = cls(folder, _open_group(folder, wanted if found is None else None), sign, shape_zyx)
+            if found is not None and not store._is_sound():
+                notice = _set_aside(folder, "its files are damaged")
+                store = cls(folder, _open_group(folder, wanted), sign, shape_zyx)
         store.notice = notice
         store.touch()
         return store
@@ -119,7 +125,7 @@ class FeatureStore:
         """(n,) bool, read-only: which slices along ``axis`` are done."""
         if axis not in self._done:
             flags = np.zeros(self.shape_zyx[axis], bool)
-            if str(axis) in self._group:
+            if f"{axis}/done" in self._group:
                 flags |= np.asarray(self._axis(axis)[1][:], bool)
             self._done[axis] = flags
         view = self._done[axis].view()
@@ -136,7 +142,7 @@ class FeatureStore:
         if not self.ready(view):
             raise StoreError(f"no features of slice {view.index}", path=self.folder, hint="Encode this slice first.")
         try:
-            arrays = tuple(np.asarray(a[view.index : view.index + 1]) for a in self._axis(view.axis)[0])
+            arrays = tuple(self._chunk(a, view.index) for a in self._axis(view.axis)[0])
         except (
             Exception
         ) as error:  # zarr raises what its codecs raise: damaged chunks give ValueError, RuntimeError, OSError
@@ -160,6 +166,8 @@ class FeatureStore:
         if any(got != want for got, want in shapes):
             raise ValueError(f"features do not have the shapes of the signature: {shapes}")
         with _disk_errors(self.folder):
+            if self._group.read_only:
+                raise OSError(errno.EROFS, "read-only")
             arrays, done = self._axis(view.axis, create=True)
             for array, values in zip(arrays, features.arrays, strict=True):
                 array[view.index : view.index + 1] = values.astype(array.dtype, copy=False)
@@ -182,6 +190,30 @@ class FeatureStore:
         if not (0 <= view.axis < 3 and 0 <= view.index < self.shape_zyx[view.axis]):
             raise ValueError(f"{view} is outside the scan {self.shape_zyx}")
 
+    def _is_sound(self) -> bool:
+        """Whether the arrays that are there can be opened and have the shapes of the signature."""
+        try:
+            for axis, count in enumerate(self.shape_zyx):
+                self.ready_flags(axis)
+                arrays, done = self._axes.get(axis, ([], None))
+                if done is not None and done.shape != (count,):
+                    return False
+                for array, spec in zip(arrays, self.signature.features, strict=False):
+                    if (array.shape, array.dtype) != ((count, *spec.shape[1:]), np.dtype(spec.dtype)):
+                        return False
+        except OSError:
+            raise
+        except Exception:  # zarr raises what its parsers and codecs raise
+            return False
+        return True
+
+    def _chunk(self, array: Any, index: int) -> np.ndarray:  # noqa: ANN401  (zarr types are not imported at run time)
+        """One slice of an array. zarr takes a chunk that is missing for zeros; here it is an error."""
+        key = array.metadata.encode_chunk_key((index,) + (0,) * (array.ndim - 1))
+        if not (self.folder / array.path / key).is_file():
+            raise ValueError(f"{array.path}/{key} is missing")
+        return np.asarray(array[index : index + 1])
+
     def _axis(self, axis: int, *, create: bool = False) -> tuple[list[zarr.Array], zarr.Array]:
         if axis not in self._axes:
             group: Any = self._group.require_group(str(axis)) if create else self._group[str(axis)]
@@ -199,7 +231,9 @@ class FeatureStore:
                         compressors=[Crc32cCodec()],
                     )
                 group.require_array("done", shape=(count,), chunks=(1,), dtype="uint8", compressors=None, fill_value=0)
-            self._axes[axis] = ([group[name] for name in names], group["done"])
+            # a slice of zeros is a slice too
+            arrays = [group[name].with_config({"write_empty_chunks": True}) for name in names]
+            self._axes[axis] = (arrays, group["done"])
         return self._axes[axis]
 
 
@@ -208,13 +242,13 @@ def evict(root: Path, *, budget_bytes: int, keep: Path | None = None) -> list[Pa
 
     Stores that were set aside go first. ``keep`` and stores used within the last two minutes stay.
     """
-    stores = [p for p in root.iterdir() if p.is_dir() and (p / "zarr.json").exists()]
-    sizes = {p: sum(f.stat().st_size for f in p.rglob("*") if f.is_file()) for p in stores}
+    stores = [p for p in root.iterdir() if p.is_dir() and (ASIDE in p.name or (p / "zarr.json").exists())]
+    sizes = {p: _bytes_in(p) for p in stores}
     total, now, removed = sum(sizes.values()), time.time(), []
 
     def last_used(p: Path) -> float:
         marker = p / USED
-        return 0.0 if ".aside-" in p.name else (marker if marker.exists() else p).stat().st_mtime
+        return 0.0 if ASIDE in p.name else (marker if marker.exists() else p).stat().st_mtime
 
     for p in sorted(stores, key=last_used):
         if total <= budget_bytes:
@@ -225,6 +259,15 @@ def evict(root: Path, *, budget_bytes: int, keep: Path | None = None) -> list[Pa
         total -= sizes[p]
         removed.append(p)
     return removed
+
+
+def _bytes_in(folder: Path) -> int:
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):  # another process is writing there
+                total += (Path(parent) / name).stat().st_size
+    return total
 
 
 def _open_group(folder: Path, attributes: dict[str, Any] | None) -> zarr.Group:
@@ -246,19 +289,22 @@ def _manifest(folder: Path) -> dict[str, Any] | None:
         return None
 
 
-def _set_aside(folder: Path, found: dict[str, Any] | None, wanted: dict[str, Any]) -> str:
+def _difference(found: dict[str, Any] | None, wanted: dict[str, Any]) -> str:
     if found is None:
-        why = "its manifest cannot be read"
-    else:
-        names = {
-            "fingerprint": "the scan changed",
-            "model_sha256": "the model changed",
-            "preprocessing_version": "the preprocessing changed",
-            "intensity": "the intensity range changed",
-            "shape_zyx": "the scan has another size",
-        }
-        why = next((text for key, text in names.items() if found.get(key) != wanted[key]), "its layout changed")
-    aside = folder.with_name(f"{folder.name}.aside-{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() % 10**6:06d}")
+        return "its manifest cannot be read"
+    names = {
+        "fingerprint": "the scan changed",
+        "model_sha256": "the model changed",
+        "preprocessing_version": "the preprocessing changed",
+        "intensity": "the intensity range changed",
+        "shape_zyx": "the scan has another size",
+    }
+    return next((text for key, text in names.items() if found.get(key) != wanted[key]), "its layout changed")
+
+
+def _set_aside(folder: Path, why: str) -> str:
+    """Rename a store folder; returns the sentence for the user."""
+    aside = folder.with_name(f"{folder.name}{ASIDE}{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() % 10**6:06d}")
     folder.rename(aside)
     return f"Stored features were set aside because {why}; this scan is encoded again (old folder: {aside.name})."
 
@@ -282,5 +328,6 @@ class _disk_errors:  # noqa: N801  (reads as a statement: with _disk_errors(fold
             errno.EACCES: ("the folder may not be written", "Change its permissions or choose another feature folder."),
             errno.EPERM: ("the folder may not be written", "Change its permissions or choose another feature folder."),
         }
-        what, hint = hints.get(error.errno or 0, (f"features cannot be stored ({error.strerror or error})", ""))
+        other = (f"features cannot be stored ({error.strerror or error})", "Choose another feature folder.")
+        what, hint = hints.get(error.errno or 0, other)
         raise StoreError(what, path=self.folder, hint=hint) from error
