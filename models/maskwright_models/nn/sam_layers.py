@@ -71,17 +71,18 @@ def neck(width: int, out: int) -> nn.Sequential:
 
 def to_windows(x: Tensor, size: int) -> Tensor:
     """(B, H, W, C) -> (B * windows, size, size, C); rows and columns that are missing are zeros."""
-    b, h, w, c = x.shape
+    b, h, w, c = (int(n) for n in x.shape)  # plain numbers also while the graph is traced: ONNX divides towards 0
     if h % size or w % size:
         x = F.pad(x, (0, 0, 0, -w % size, 0, -h % size))
-    rows, columns = x.shape[1] // size, x.shape[2] // size
+    rows, columns = -(-h // size), -(-w // size)
     x = x.reshape(b, rows, size, columns, size, c).transpose(2, 3)
     return x.reshape(b * rows * columns, size, size, c)
 
 
 def from_windows(x: Tensor, height: int, width: int) -> Tensor:
     """Reverse of :func:`to_windows` for a map of ``height`` x ``width``: (B * windows, s, s, C) -> (B, H, W, C)."""
-    size, c = x.shape[1], x.shape[-1]
+    size, c = int(x.shape[1]), int(x.shape[-1])
+    height, width = int(height), int(width)
     rows, columns = -(-height // size), -(-width // size)
     x = x.reshape(-1, rows, columns, size, size, c).transpose(2, 3)
     return x.reshape(-1, rows * size, columns * size, c)[:, :height, :width]
