@@ -22,13 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the card."""
-    import torch
-
     from maskwright.inference.model_folder import read_card
     from maskwright_models.data.index import read_index
     from maskwright_models.export.card_text import card_text
+    from maskwright_models.train.trainer import read_checkpoint
 
-    state = torch.load(args.checkpoint, map_location="cpu", weights_only=True)
+    state = read_checkpoint(args.checkpoint)
     recipe = {
         "steps": state["step"],
         "hours used": round(state["seconds"] / 3600, 2),

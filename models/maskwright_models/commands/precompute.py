@@ -39,7 +39,14 @@ def run(args: argparse.Namespace) -> int:
     folder = find_folder(args.model)
     encoder = ScanEncoder(read_encoder(folder), read_card(folder), devices(args.device), batch=args.batch)
     failed = 0
-    for path in [scan for given in args.paths for scan in find_scans(given)]:
+    paths: list[Path] = []
+    for given in args.paths:
+        try:
+            paths += find_scans(given)
+        except MaskwrightError as error:
+            failed += 1
+            sys.stderr.write(f"maskwright-models: error: {error}\n")
+    for path in paths:
         start = time.monotonic()
 
         def say(done: int, total: int, name: str = path.name) -> None:

@@ -11,6 +11,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from maskwright.core.errors import ScanError
 from maskwright_models.data.licences import LICENCES
 
 
@@ -42,13 +43,16 @@ class Dataset:
 
 
 def read_dataset(folder: Path) -> Dataset:
-    """Read one set. Raises ValueError where an index map has no image."""
+    """Read one set. Raises ScanError where a part is missing or an index map has no image."""
+    for part in ("images", "objects", "labels.csv"):
+        if not (folder / part).exists():
+            raise ScanError(f"the training set has no {part}", path=folder, hint="Complete it or take it out.")
     images = {p.stem: p for p in sorted((folder / "images").iterdir())}
     maps: dict[str, list[Path]] = {stem: [] for stem in images}
     for path in sorted((folder / "objects").glob("*.png")):
         stem = path.stem if path.stem in images else path.stem.rsplit("@", 1)[0]
         if stem not in images:
-            raise ValueError(f"{path}: no image for this map")
+            raise ScanError("no image has the name of this map", path=path, hint="Name maps NAME.png or NAME@K.png.")
         maps[stem].append(path)
     labels: dict[str, dict[tuple[str, int], str]] = {}
     with open(folder / "labels.csv", newline="", encoding="utf-8") as file:
@@ -68,11 +72,14 @@ def read_index(root: Path, *, licences: str = "all", only: tuple[str, ...] = ())
     """All sets under ``root/natural`` and ``root/medical``.
 
     ``licences="open"`` leaves out restricted sets and those not in the table of licences; ``only``
-    keeps the named sets.
+    keeps the named sets. Raises ScanError where there is no set.
     """
     if licences not in ("all", "open"):
         raise ValueError(f"licences is 'all' or 'open', not {licences!r}")
-    folders = [f for group in ("natural", "medical") for f in sorted((root / group).iterdir()) if f.is_dir()]
+    groups = [root / group for group in ("natural", "medical") if (root / group).is_dir()]
+    folders = [f for group in groups for f in sorted(group.iterdir()) if f.is_dir()]
+    if not folders:
+        raise ScanError("there are no training sets here", path=root, hint="Put them into natural/ and medical/.")
     if licences == "open":
         folders = [f for f in folders if f.name in LICENCES and not LICENCES[f.name].restricted]
     return [read_dataset(f) for f in folders if not only or f.name in only]

@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from maskwright.core.errors import ScanError, StoreError
 from maskwright.core.preprocess import SliceTransform, normalised
 from maskwright.core.volume import View
 from maskwright_models.data.features import open_store
@@ -81,7 +82,9 @@ class SampleSource:
             if weights[part].sum() > 0:
                 weights[part] *= share / weights[part].sum()
         if weights.sum() == 0:
-            raise ValueError("no features are ready: compute them first (maskwright-models features)")
+            raise StoreError(
+                "no features of these sets are ready", path=store_root, hint="First run: maskwright-models features"
+            )
         self.weights = weights / weights.sum()
 
     def draw(self, rng: np.random.Generator) -> Sample:
@@ -101,7 +104,7 @@ class SampleSource:
         path = entry.maps[int(rng.integers(len(entry.maps)))]
         index = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
         if index is None:
-            raise OSError(f"{path}: not a readable index map")
+            raise ScanError("not a readable index map", path=path, hint="Replace the file or take it out of the set.")
         index = crop.apply(index)
         scale = (LOGITS / max(index.shape)) ** 2
         counts = np.bincount(index.reshape(-1))

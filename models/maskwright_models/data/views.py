@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
 
+from maskwright.core.errors import ScanError
 from maskwright.core.preprocess import SliceTransform
 from maskwright_models.data.index import Dataset
 
@@ -47,11 +49,11 @@ def crop_of(dataset: Dataset, number: int, round_: int, shape_yx: tuple[int, int
     return Crop(y0, x0, y0 + ch, x0 + cw, mirrored=bool(rng.random() < 0.5))
 
 
-def read_rgb(path: object) -> np.ndarray:
-    """(Y, X, 3) uint8 RGB of an image file. Raises OSError where it cannot be decoded."""
+def read_rgb(path: Path) -> np.ndarray:
+    """(Y, X, 3) uint8 RGB of an image file. Raises ScanError where it cannot be decoded."""
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None:
-        raise OSError(f"{path}: not a readable image")
+        raise ScanError("not a readable image", path=path, hint="Replace the file or take it out of the set.")
     return np.ascontiguousarray(image[..., ::-1])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import queue
 import threading
@@ -40,7 +41,7 @@ class ScanEncoder:
         store = FeatureStore.open(root, sign, shape_zyx=volume.geometry.shape_zyx)
         todo = np.flatnonzero(~store.ready_flags(0))
         total, shape = volume.n_slices(0), volume.slice_at(0, 0).shape
-        transform = SliceTransform((shape[0], shape[1]), self.card.input_size)
+        transform = SliceTransform((shape[0], shape[1]), self.card.input_size, self.card.preprocessing)
 
         def inputs(indices: np.ndarray) -> np.ndarray:
             slices = (transform.image_to_input(intensity.apply(volume.slice_at(0, int(i)))) for i in indices)
@@ -51,12 +52,16 @@ class ScanEncoder:
 
         parts = [todo[i : i + self.batch] for i in range(0, len(todo), self.batch)]
         done = total - len(todo)
-        for indices, arrays in _Results(self._replicas, parts, inputs, self.card):
-            for k, i in enumerate(indices):
-                features = Features(tuple(a[k : k + 1] for a in arrays), (shape[0], shape[1]))
-                store.write(View(0, int(i)), features)
-            done += len(indices)
-            on_slice(done, total)
+        results = _Results(self._replicas, parts, inputs, self.card)
+        try:
+            for indices, arrays in results:
+                for k, i in enumerate(indices):
+                    features = Features(tuple(a[k : k + 1] for a in arrays), (shape[0], shape[1]))
+                    store.write(View(0, int(i)), features)
+                done += len(indices)
+                on_slice(done, total)
+        finally:
+            results.close()
         return store, len(todo)
 
 
@@ -88,10 +93,17 @@ class _Results:
             raise StopIteration
         result = self._ready.get()
         if isinstance(result, BaseException):
-            self._stop.set()
             raise result
         self._count -= 1
         return result
+
+    def close(self) -> None:
+        """Let the workers end, and wait for them; what they still hand over is dropped."""
+        self._stop.set()
+        for worker in self._workers:
+            while worker.is_alive():
+                with contextlib.suppress(queue.Empty):
+                    self._ready.get(timeout=0.05)
 
     def _work(self, encoder: Encoder, device: torch.device) -> None:
         try:

@@ -9,11 +9,13 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from maskwright.core.errors import ModelError
 from maskwright_models.data.samples import Sample, SampleSource
 from maskwright_models.train.losses import head_loss
 from maskwright_models.train.simulation import begin, look_ahead
@@ -163,7 +165,7 @@ class Trainer:
         (self.folder / "last.tmp").replace(self.folder / "last.pt")
 
     def _load(self) -> None:
-        state = torch.load(self.folder / "last.pt", map_location=self.device, weights_only=True)
+        state = read_checkpoint(self.folder / "last.pt", self.device)
         self.net.load_state_dict(state["net"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
@@ -177,9 +179,20 @@ def _repeat(maps: Tensor, times: int) -> Tensor:
     return rows.reshape(b * times, h, w, c).permute(0, 3, 1, 2)
 
 
+def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """What :meth:`Trainer.save` wrote. Raises ModelError where there is none or it cannot be read."""
+    try:
+        return torch.load(path, map_location=device, weights_only=True)
+    except FileNotFoundError as error:
+        raise ModelError("there is no checkpoint here", path=path, hint="Train first.") from error
+    except Exception as error:  # torch raises what zip and pickle raise
+        what = f"this is no readable checkpoint ({type(error).__name__})"
+        raise ModelError(what, path=path, hint="Name the last.pt of a training run.") from error
+
+
 def load_trained(path: Path) -> Trainable:
-    """The averaged weights of a checkpoint, in evaluation mode."""
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    """The averaged weights of a checkpoint, in evaluation mode. Raises ModelError as :func:`read_checkpoint`."""
+    state = read_checkpoint(path)
     config = dict(state["config"])
     config["ratios"] = tuple(config["ratios"])
     net = Trainable(HeadConfig(**config))
