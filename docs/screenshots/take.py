@@ -54,17 +54,11 @@ def photo(path: Path) -> None:
     session = window.session
     window.bridge.open([sample_photo()])
     until(lambda: session.ready.size and session.ready.all())
-    for name in ("Cup", "Spoon"):
-        window.bridge.act(lambda s, name=name: s.add_label(name))
-    window.bridge.act(lambda s: s.remove_label(1))
+    window.bridge.act(lambda s: s.rename_label(1, "Cup and saucer"))
+    window.bridge.act(lambda s: s.add_label("Table"))
     press(window, Qt.Key.Key_1)
-    click(window, 290, 150)
-    click(window, 232, 215)
-    press(window, Qt.Key.Key_Return)
-    until(lambda: session.annotation.objects)
-    press(window, Qt.Key.Key_2)
-    click(window, 372, 300)
-    click(window, 410, 120)
+    for x, y, button in ((290, 120, LEFT), (150, 280, LEFT), (430, 270, LEFT), (115, 340, RIGHT)):
+        click(window, x, y, button)
     save(window, path)
 
 
@@ -74,19 +68,18 @@ def volume(path: Path) -> None:
     window.bridge.open([sample_volume()])
     until(lambda: session.volume is not None)
     window.bridge.act(lambda s: s.set_view(View(0, 94)))
-    window.bridge.act(lambda s: s.add_label("Left ventricle"))
-    window.bridge.act(lambda s: s.add_label("Right ventricle"))
-    window.bridge.act(lambda s: s.remove_label(1))
+    window.bridge.act(lambda s: s.rename_label(1, "Lateral ventricles"))
     until(lambda: session.ready.sum() >= 12 and session.ready[94])
-    press(window, Qt.Key.Key_1)
-    for x, y in ((108, 119), (113, 105)):
-        click(window, x, y)
-    press(window, Qt.Key.Key_Return)
-    until(lambda: session.annotation.objects)
-    press(window, Qt.Key.Key_2)
-    for x, y in ((89, 119), (84, 105)):
-        click(window, x, y)
-    QTest.mouseMove(window.slice_view, place(window, 89, 119))
+    for index in (94, 96):
+        window.bridge.act(lambda s, index=index: s.set_view(View(0, index)))
+        click(window, 88, 119)
+        click(window, 109, 119)
+        click(window, 98, 119, RIGHT)
+        if index == 94:
+            press(window, Qt.Key.Key_Return)
+            until(lambda: session.annotation.objects)
+            window.bridge.act(lambda s: s.set_active_object(1))
+    QTest.mouseMove(window.slice_view, place(window, 109, 119))
     save(window, path)
 
 
