@@ -200,9 +200,10 @@ def test_the_variant_is_known_from_shapes(state: dict[str, torch.Tensor]) -> Non
     with torch.device("meta"):
         assert [variant_of(build(v).state_dict()) for v in VARIANTS] == ["mini", "light", "tiny"]
     assert variant_of(state) == "mini"
-    assert variant_of({k: v for k, v in state.items() if "refine_stages" not in k}) is None
-    assert variant_of({k: v for k, v in state.items() if ".layers.1." not in k}) is None
-    assert variant_of({k.removeprefix("neck."): v for k, v in state.items()}) is None
+    assert variant_of({k: v for k, v in state.items() if k != "backbone.pos_embed"}) == "mini"
+    assert variant_of({k: v for k, v in state.items() if not k.startswith("neck.")}) is None
+    assert variant_of({**state, "backbone.pos_embed": torch.zeros(1, 65, 52)}) is None
+    assert variant_of({k.removeprefix("backbone."): v for k, v in state.items()}) is None
     assert variant_of({}) is None
 
 

@@ -33,7 +33,7 @@ def example_prompts(points: int = 3) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 def export_encoder(encoder: nn.Module, path: Path, *, outputs: int, size: int = INPUT_SIZE) -> None:
     """Trace ``image`` (1, 3, size, size) -> ``feat_0 … feat_k``."""
     names = [f"feat_{i}" for i in range(outputs)]
-    _trace(encoder, (torch.randn(1, 3, size, size),), path, ["image"], names, {})
+    trace(encoder, (torch.randn(1, 3, size, size),), path, ["image"], names, {})
 
 
 def export_head(head: nn.Module, features: tuple[Tensor, ...], path: Path) -> None:
@@ -41,16 +41,16 @@ def export_head(head: nn.Module, features: tuple[Tensor, ...], path: Path) -> No
     names = [f"feat_{i}" for i in range(len(features))]
     names += ["point_coords", "point_labels", "mask_input", "has_mask_input"]
     dynamic = {"point_coords": {1: "points"}, "point_labels": {1: "points"}}
-    _trace(head, (*features, *example_prompts()), path, names, ["logits", "scores"], dynamic)
+    trace(head, (*features, *example_prompts()), path, names, ["logits", "scores"], dynamic)
 
 
 def export_text(tower: nn.Module, path: Path) -> None:
     """Trace ``input_ids`` (1, T) int64 -> ``text_embedding`` with a dynamic number of tokens."""
     names, outputs = ["input_ids"], ["text_embedding"]
-    _trace(tower, (torch.arange(1, 6)[None],), path, names, outputs, {"input_ids": {1: "tokens"}})
+    trace(tower, (torch.arange(1, 6)[None],), path, names, outputs, {"input_ids": {1: "tokens"}})
 
 
-def _trace(
+def trace(
     module: nn.Module,
     inputs: tuple[Tensor, ...],
     path: Path,
@@ -58,6 +58,7 @@ def _trace(
     outputs: list[str],
     dynamic: Mapping[str, Mapping[int, str]],
 ) -> None:
+    """Write ``module`` as ONNX; ``dynamic`` names the axes of an input that may have any length."""
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer warns of shapes that are constant by design
         torch.onnx.export(

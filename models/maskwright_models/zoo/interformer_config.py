@@ -56,12 +56,8 @@ VARIANTS: Mapping[str, InterFormerConfig] = {
 
 
 def variant_of(state: Mapping[str, Tensor]) -> str | None:
-    """Variant whose width, depth and refinement a state dict has; None where it is another family's."""
-    cls_token, table = state.get("backbone.cls_token"), state.get("neck.patch_embed")
-    if cls_token is None or table is None or cls_token.ndim != 3 or tuple(table.shape[:1]) != (5,):
+    """Variant whose width a state dict has, whether or not all of it is there; None where it is another family's."""
+    tokens = state.get("backbone.pos_embed", state.get("backbone.cls_token"))
+    if tokens is None or tokens.ndim != 3 or not any(k.startswith("neck.stages.") for k in state):
         return None
-    layers = len({k.split(".")[2] for k in state if k.startswith("backbone.layers.")})
-    refined = any(k.startswith("neck.refine_stages.") for k in state)
-    found = (cls_token.shape[-1], layers, refined)
-    wanted = {(c.width, c.layers, any(c.refine)): name for name, c in VARIANTS.items()}
-    return wanted.get(found)
+    return next((name for name, config in VARIANTS.items() if config.width == tokens.shape[-1]), None)
