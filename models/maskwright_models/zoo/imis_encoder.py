@@ -34,7 +34,9 @@ class Trunk(SamViT):
         super().__init__(config)
         for block in self.blocks:
             block.mlp = MLP(config.width)
-            block.norm1.eps = block.norm2.eps = NORM_EPS
+            for norm in (block.norm1, block.norm2):
+                assert isinstance(norm, nn.LayerNorm)
+                norm.eps = NORM_EPS
 
     def forward(self, image: Tensor) -> Tensor:
         x = self.patch_embed(image) + self.pos_embed

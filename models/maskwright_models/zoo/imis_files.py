@@ -102,7 +102,7 @@ def tokenizer_json(vocabulary: Mapping[str, int], merges: list[list[str]]) -> st
 
     Raises ValueError where the vocabulary is not CLIP's.
     """
-    if (vocabulary.get(START), vocabulary.get(END)) != (49406, 49407):
+    if not isinstance(vocabulary, Mapping) or (vocabulary.get(START), vocabulary.get(END)) != (49406, 49407):
         raise ValueError("it is not the vocabulary of CLIP")
     if not all(len(pair) == 2 for pair in merges):
         raise ValueError("a line of the merges is not a pair")
@@ -163,12 +163,13 @@ class _ArraysOnly(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:  # noqa: D102
         import numpy as np
-        from numpy._core import multiarray
+        from numpy._core import multiarray, numeric
 
-        rebuild = getattr(multiarray, "_reconstruct")  # noqa: B009  (private, but the name that arrays are pickled by)
         known: dict[tuple[str, str], Any] = {("numpy", "ndarray"): np.ndarray, ("numpy", "dtype"): np.dtype}
-        known |= {(f"numpy.{core}.multiarray", "_reconstruct"): rebuild for core in ("core", "_core")}
-        known |= {(f"numpy.{core}.multiarray", "scalar"): multiarray.scalar for core in ("core", "_core")}
+        for core in ("numpy.core", "numpy._core"):  # before and since numpy 2
+            known[f"{core}.multiarray", "_reconstruct"] = getattr(multiarray, "_reconstruct")  # noqa: B009
+            known[f"{core}.multiarray", "scalar"] = multiarray.scalar
+            known[f"{core}.numeric", "_frombuffer"] = getattr(numeric, "_frombuffer")  # noqa: B009
         known["_codecs", "encode"] = _latin1
         if (module, name) not in known:
             raise pickle.UnpicklingError(f"it would run {module}.{name}")

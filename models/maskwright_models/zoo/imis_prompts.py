@@ -51,7 +51,8 @@ class ImisPromptEncoder(PromptEncoder):
     ) -> Tensor:
         """Tokens (1, n, C) of the contract's prompts: points and corners (1, N, 2), text (1, C).
 
-        Text counts where ``has_text`` (1,) is 1. Labels of -1 are dropped. What is not given leaves no token behind: tokens see each other.
+        Text counts where ``has_text`` (1,) is 1. Labels of -1 are dropped. What is not given leaves no token behind,
+        for tokens see each other.
         """
         given = labels[0] >= 0  # (N,)
         pad = given.any(0, keepdim=True) & (labels[0] < 2).all(0, keepdim=True)
