@@ -83,6 +83,13 @@ def test_every_library_the_models_side_imports_is_required(repository: Path, pro
     assert {"torch", "onnx"} <= imported(repository / "models")
 
 
+def test_every_library_the_tests_and_benchmarks_import_is_required(repository: Path, project: dict[str, Any]) -> None:
+    extras = project["project"]["optional-dependencies"]
+    known = set().union(*map(required, [project["project"]["dependencies"], extras["models"], extras["dev"]]))
+    used = set().union(*(imported(repository / top) for top in ("tests", "benchmarks", "packaging", "docs")))
+    assert used - known - {"tests", "benchmarks", "prepare"} == set()
+
+
 def test_no_source_file_is_longer_than_400_lines(repository: Path) -> None:
     files = [
         path
