@@ -23,7 +23,7 @@ from maskwright_models.zoo.interformer_map import (
     with_clicks,
     with_prediction,
 )
-from maskwright_models.zoo.interformer_neck import adaptive_max_pool, pooled_size
+from maskwright_models.zoo.interformer_neck import PooledAttention, adaptive_max_pool, pooled_size
 
 STEPS = range(5)
 WORST = 1e-4
@@ -258,6 +258,7 @@ def test_keys_are_pooled_to_the_official_number(h: int, w: int, tokens: list[int
     counts = []
     for i, stage in enumerate(stages):
         attention = stage.get_submodule("blocks.0.attn")
+        assert isinstance(attention, PooledAttention)
         sides = [[pooled_size(n >> (2 + i), ratio=r, target=128 >> i) for n in (h, w)] for r in attention.ratios]
         counts.append(sum(a * b for a, b in sides))
     assert counts == tokens
