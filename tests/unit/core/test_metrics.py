@@ -1,0 +1,38 @@
+"""Overlap of masks, in exact numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from maskwright.core.metrics import dice, dice_of_iou, iou
+
+
+def rectangle(y0: int, x0: int, y1: int, x1: int) -> np.ndarray:
+    mask = np.zeros((10, 10), bool)
+    mask[y0:y1, x0:x1] = True
+    return mask
+
+
+def test_overlap_of_two_rectangles() -> None:
+    a, b = rectangle(0, 0, 4, 4), rectangle(2, 2, 6, 6)
+    assert iou(a, b) == iou(b, a) == 4 / 28
+    assert dice(a, b) == dice(b, a) == 2 * 4 / 32
+    assert iou(a, a) == dice(a, a) == 1.0
+
+
+def test_masks_that_share_nothing() -> None:
+    none, a = rectangle(0, 0, 0, 0), rectangle(0, 0, 4, 4)
+    assert iou(a, rectangle(5, 5, 9, 9)) == dice(a, rectangle(5, 5, 9, 9)) == 0.0
+    assert iou(a, none) == dice(none, a) == 0.0
+    assert iou(none, none) == dice(none, none) == 1.0
+
+
+def test_pixels_that_do_not_count() -> None:
+    a, b, valid = rectangle(0, 0, 4, 4), rectangle(2, 2, 6, 6), rectangle(0, 0, 3, 10)
+    assert iou(a, b, valid) == 2 / 14
+    assert dice(a, b, valid) == 2 * 2 / (12 + 4)
+    assert iou(a, b, ~(a | b)) == 1.0
+
+
+def test_dice_of_an_iou_is_that_of_the_masks() -> None:
+    assert np.allclose(dice_of_iou(np.array([0, 1 / 3, 0.5, 1])), [0, 0.5, 2 / 3, 1])
