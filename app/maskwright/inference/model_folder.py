@@ -33,6 +33,9 @@ def read_card(folder: Path) -> ModelCard:
     except (OSError, ValueError) as error:
         raise ModelError(f"the model card cannot be read ({error})", path=path, hint=REINSTALL) from error
     card = card_from_json(value, path=path)
+    for role in ("encoder", "head"):
+        if role not in card.files:
+            raise ModelError(f"the card names no {role}", path=path, hint=REINSTALL)
     for role, name in card.files.items():
         if name in ("", "..") or Path(name).name != name:
             raise ModelError(f"the {role} file lies outside the model folder ({name})", path=path, hint=REINSTALL)

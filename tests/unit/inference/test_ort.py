@@ -1,0 +1,61 @@
+"""Sessions of ONNX Runtime: on the CPU, few threads, and a broken file is one sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("onnx")
+
+from maskwright.core.errors import ModelError
+from maskwright.inference.ort import default_threads, make_session, run_session
+from tests.unit.inference.tiny_models import SIZE, save_encoder
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 2), (4, 4), (64, 4), (None, 1)])
+def test_threads_are_all_cores_up_to_four(monkeypatch: pytest.MonkeyPatch, cores: int | None, threads: int) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    assert default_threads() == threads
+
+
+def test_a_session_runs_on_the_cpu_with_the_threads_that_were_asked_for(tmp_path: Path) -> None:
+    save_encoder(tmp_path / "ä ö.onnx")
+    session = make_session(tmp_path / "ä ö.onnx", threads=3)
+    assert session.get_providers() == ["CPUExecutionProvider"]
+    options = session.get_session_options()
+    assert (options.intra_op_num_threads, options.inter_op_num_threads) == (3, 1)
+    (out,) = run_session(session, ["feat_0"], {"image": np.full((1, 3, SIZE, SIZE), 2, np.float32)})
+    assert (out.shape, out.dtype, out.min(), out.max()) == ((1, 3, 4, 4), np.float16, 2, 2)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x08\x07 not a graph at all", None])
+def test_a_file_that_is_no_graph_is_one_sentence(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "head.onnx"
+    if content is None:  # cut off in the middle
+        save_encoder(path)
+        content = path.read_bytes()[: path.stat().st_size // 2]
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match="ONNX Runtime cannot open this file") as caught:
+        make_session(path)
+    assert caught.value.path == path and caught.value.hint == "Install the model again."
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "inputs"),
+    [
+        (["feat_0"], {"image": np.zeros((1, 3, 8, 8), np.float32)}),
+        (["feat_0"], {"image": np.zeros((1, 3, SIZE, SIZE), np.float64)}),
+        (["feat_0"], {}),
+        (["feat_9"], {"image": np.zeros((1, 3, SIZE, SIZE), np.float32)}),
+    ],
+)
+def test_a_graph_that_does_not_keep_the_contract_is_one_sentence(
+    tmp_path: Path, outputs: list[str], inputs: dict[str, np.ndarray]
+) -> None:
+    save_encoder(tmp_path / "encoder.onnx")
+    with pytest.raises(ModelError, match="the model does not run as its card says") as caught:
+        run_session(make_session(tmp_path / "encoder.onnx", threads=1), outputs, inputs)
+    assert "\n" not in str(caught.value)
