@@ -50,6 +50,7 @@ class TextTower:
         """The head's ``text_embedding``, (1, D) or (1, T, D) float32 as the card says."""
         newest = self._newest
         if newest is None or newest[0] != text:
-            newest = (text, self._session.run(["text_embedding"], {"input_ids": self.tokens(text)})[0])
+            answer = self._session.run(["text_embedding"], {"input_ids": self.tokens(text)})
+            newest = (text, np.asarray(answer[0]))
             self._newest = newest
         return newest[1]

@@ -6,7 +6,7 @@ import gzip
 import io
 import json
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,7 +97,7 @@ def read_tokenizer(folder: Path) -> str:
     return ""
 
 
-def tokenizer_json(vocabulary: Mapping[str, int], merges: list[list[str]]) -> str:
+def tokenizer_json(vocabulary: Mapping[str, int], merges: Sequence[Sequence[str]]) -> str:
     """CLIP's byte-pair tokenizer for the ``tokenizers`` package; texts are cut to 77 tokens.
 
     Raises ValueError where the vocabulary is not CLIP's.
@@ -143,13 +143,13 @@ def tokenizer_json(vocabulary: Mapping[str, int], merges: list[list[str]]) -> st
             "end_of_word_suffix": "</w>",
             "fuse_unk": False,
             "vocab": dict(vocabulary),
-            "merges": merges,
+            "merges": [list(pair) for pair in merges],
         },
     }
     return json.dumps(value, ensure_ascii=False)
 
 
-def _full_vocabulary(merges: list[list[str]]) -> dict[str, int]:
+def _full_vocabulary(merges: Sequence[Sequence[str]]) -> dict[str, int]:
     """CLIP's vocabulary: bytes as printable characters, the same at the end of a word, merges in order, two marks."""
     shown = [*range(33, 127), *range(161, 173), *range(174, 256)]
     hidden = [b for b in range(256) if b not in shown]
