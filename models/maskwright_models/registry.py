@@ -17,7 +17,7 @@ from maskwright.core.errors import ModelError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-ZOO: tuple[str, ...] = ()
+ZOO: tuple[str, ...] = ("imis", "interformer", "sam", "sam2")
 """Modules of `maskwright_models.zoo` that register a family."""
 
 
@@ -37,8 +37,8 @@ class Parts:
     float32 tensors of the shapes in ``features``. ``head`` takes these (float32), then ``point_coords`` (1, N, 2),
     ``point_labels`` (1, N), ``mask_input`` (1, 1, h, w), ``has_mask_input`` (1,), then ``state_in`` and ``has_state``
     where ``state_shape`` is given, then ``text_embedding`` and ``has_text`` where ``text_shape`` is given. It gives
-    ``logits`` (1, K, h, w), ``scores`` (1, K) and, with a state, ``state_out``. Casts to and from the stored dtype are
-    put around both on export.
+    ``logits`` (1, K, h, w), ``scores`` (1, K), with a state ``state_out`` and with ``categories``, which name what a mask
+    can be, ``category`` (1, K) int64. Casts to and from the stored dtype are put around both on export.
 
     ``more_files`` writes what else the model needs (text tower, tokenizer) into a folder and returns the file name of
     each role. ``extra`` is put into the card as it is.
@@ -57,6 +57,7 @@ class Parts:
     state_shape: tuple[int, ...] | None = None
     text_shape: tuple[int, ...] | None = None
     labels: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
     more_files: Callable[[Path], Mapping[str, str]] | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
@@ -72,7 +73,9 @@ class Family:
     ``detect`` names the variant a state dict belongs to by its keys and shapes, or gives None. ``build`` makes a
     variant with fresh weights whose state dict has the official names. ``adapt`` gives the state dict that ``build``'s
     module takes strictly (drops what the official file carries without using it). ``parts`` cuts a loaded model.
-    ``variants`` lists what can be built, the smallest first. ``after`` is a family whose checkpoints look the same, so
+    ``beside`` gives a built model what it needs beside its weights (a tokenizer, names) from a folder, usually the one of
+    the checkpoint, and returns sentences about what is not there. ``variants`` lists what can be built, the smallest
+    first. ``after`` is a family whose checkpoints look the same, so
     that ``--family auto`` picks that one.
     """
 
@@ -84,6 +87,7 @@ class Family:
     build: Callable[[str], nn.Module]
     parts: Callable[[nn.Module], Parts]
     adapt: Callable[[Mapping[str, Tensor], str], Mapping[str, Tensor]] = _same
+    beside: Callable[[nn.Module, Path], tuple[str, ...]] | None = None
     after: str = ""
     notice: str = ""
 
