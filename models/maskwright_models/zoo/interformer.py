@@ -70,9 +70,8 @@ class Head(nn.Module):
         state_in: Tensor,
         has_state: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        unknown = torch.full_like(state_in, UNKNOWN)
-        masked = with_prediction(unknown, resized_logits(mask_input) > 0)
-        states = torch.where(_given(has_mask_input), masked, unknown)
+        masked = torch.where(resized_logits(mask_input) > 0, UNKNOWN + 1, UNKNOWN - 1)  # as with_prediction has it
+        states = torch.where(_given(has_mask_input), masked, UNKNOWN)
         states = torch.where(_given(has_state), state_in, states)
         states = with_box(states, point_coords, point_labels, fresh=1 - has_state)
         states = with_clicks(states, point_coords, point_labels, radius=self.radius)

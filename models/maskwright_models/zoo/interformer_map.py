@@ -63,8 +63,8 @@ def with_clicks(states: Tensor, coords: Tensor, labels: Tensor, *, radius: int) 
     drawn = draws[..., None] & ~hidden & (x >= 0) & (x < w) & (y >= 0) & (y < h)
     index = (y.clamp(0, h - 1) * w + x.clamp(0, w - 1)).long().flatten(1)
     value = torch.where(drawn, 1 + labels[..., None], 0.0).to(states.dtype).flatten(1)
-    top = torch.zeros_like(states).flatten(1).scatter_add(1, index, value)  # 1 background, 2 object; one disk per pixel
-    top = top.reshape(states.shape)
+    blank = torch.zeros(1, 1, dtype=states.dtype, device=states.device).expand(len(states), h * w)
+    top = blank.scatter_add(1, index, value).reshape(states.shape)  # 1 background, 2 object; one disk per pixel
     return torch.where(top > 0, 4 * (top - 1), states)
 
 
