@@ -8,6 +8,7 @@ from pathlib import Path
 
 from maskwright.core.errors import ModelError
 from maskwright.core.model_card import ModelCard, card_from_json
+from maskwright.inference.external_data import external_files
 
 CARD = "model.json"
 REINSTALL = "Install the model again."
@@ -42,6 +43,24 @@ def read_card(folder: Path) -> ModelCard:
         if name not in card.sha256:
             raise ModelError(f"the card has no hash of {name}", path=path, hint=REINSTALL)
     return card
+
+
+def checked_graph(folder: Path, card: ModelCard, role: str) -> Path:
+    """Path of an ONNX file of the model, after :func:`checked_file` for it and for the files that its weights lie in.
+
+    Raises ModelError also where weights lie in a file that the card does not know, wherever that is.
+    """
+    path = checked_file(folder, card, role)
+    roles = {name: other for other, name in card.files.items()}
+    for location in external_files(path):
+        if location not in roles:
+            raise ModelError(
+                f"the {role} of model {card.id} takes weights from a file that is no part of it ({location})",
+                path=path,
+                hint=REINSTALL,
+            )
+        checked_file(folder, card, roles[location])
+    return path
 
 
 def checked_file(folder: Path, card: ModelCard, role: str) -> Path:

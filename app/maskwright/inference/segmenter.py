@@ -13,13 +13,22 @@ from maskwright.core.errors import ModelError
 from maskwright.core.features import Features
 from maskwright.core.model_card import ModelCard
 from maskwright.core.preprocess import Intensity, SliceTransform, intensity_for, normalised
-from maskwright.core.prompts import Box, Point, Prompts, Scribble
-from maskwright.inference.model_folder import checked_file, read_card
+from maskwright.core.prompts import Box, Point, Prompts, Scribble, Text
+from maskwright.inference.model_folder import checked_graph, read_card
 from maskwright.inference.ort import make_session, run_session
 from maskwright.inference.text import TextTower
 
 STROKE_STEP_PX = 16.0
 """Distance of the points a stroke is resampled to, in encoder-input pixels."""
+
+
+KINDS = {
+    "point": (Point, "clicks"),
+    "box": (Box, "a box"),
+    "scribble": (Scribble, "a scribble"),
+    "text": (Text, "text"),
+}
+"""Kind of prompt, as a card names it -> what it is here and in a sentence."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,6 +62,14 @@ class Segmenter(Protocol):
     def segment(self, features: Features, prompts: Prompts, *, previous: Segmentation | None = None) -> Segmentation:
         """Mask for ``prompts``; ``previous`` is the answer before the newest prompt."""
         ...
+
+
+def _check_kinds(card: ModelCard, prompts: Prompts) -> None:
+    for kind, (type_, words) in KINDS.items():
+        if kind not in card.prompts and any(isinstance(p, type_) and p != Text("") for p in prompts):
+            known = [KINDS[k][1] for k in card.prompts if k in KINDS]
+            use = " or ".join(", ".join(part) for part in (known[:-1], known[-1:]) if part)
+            raise ModelError(f"model {card.id} does not take {words}", hint=f"Use {use}.")
 
 
 def prompt_points(prompts: Prompts, transform: SliceTransform) -> tuple[np.ndarray, np.ndarray]:
@@ -90,7 +107,7 @@ class OnnxSegmenter:
         self.folder = folder
         self._card = read_card(folder)
         self._threads = threads
-        self._head = make_session(checked_file(folder, self._card, "head"), threads=threads)
+        self._head = make_session(checked_graph(folder, self._card, "head"), threads=threads)
         self._head_inputs = {i.name for i in self._head.get_inputs()}
         self._encoder: Any = None
         self._text: TextTower | None = None
@@ -122,8 +139,7 @@ class OnnxSegmenter:
         Raises ModelError for a kind of prompt the model does not take, or where the head cannot run.
         """
         card = self._card
-        if prompts.text and "text" not in card.prompts:
-            raise ModelError(f"model {card.id} does not take text", hint="Use clicks, a box or a scribble.")
+        _check_kinds(card, prompts)
         transform = SliceTransform(features.shape_yx, card.input_size, card.preprocessing)
         coords, labels = prompt_points(prompts, transform)
         feed = {f.name: a for f, a in zip(card.features, features.arrays, strict=True)}
@@ -169,5 +185,5 @@ class OnnxSegmenter:
     def _encoder_session(self) -> Any:  # noqa: ANN401  (onnxruntime has no public type that is cheap to import)
         with self._opening:
             if self._encoder is None:
-                self._encoder = make_session(checked_file(self.folder, self._card, "encoder"), threads=self._threads)
+                self._encoder = make_session(checked_graph(self.folder, self._card, "encoder"), threads=self._threads)
             return self._encoder

@@ -10,7 +10,7 @@ import numpy as np
 
 from maskwright.core.errors import ModelError
 from maskwright.core.model_card import ModelCard
-from maskwright.inference.model_folder import REINSTALL, checked_file
+from maskwright.inference.model_folder import REINSTALL, checked_file, checked_graph
 from maskwright.inference.ort import make_session
 
 
@@ -30,7 +30,7 @@ class TextTower:
             self._tokenizer = Tokenizer.from_str(path.read_text("utf-8"))
         except Exception as error:  # the library raises plain Exception for what it cannot read
             raise ModelError(f"the tokenizer cannot be read ({error})", path=path, hint=REINSTALL) from error
-        self._session = make_session(checked_file(folder, card, "text"), threads=threads)
+        self._session = make_session(checked_graph(folder, card, "text"), threads=threads)
         about: Mapping[str, Any] = card.extra.get("text", {})
         self._template = str(about.get("template", "{}"))
         self._names: Mapping[str, str] = about.get("names", {})

@@ -10,7 +10,7 @@ from torch import nn
 
 from maskwright.core.errors import ModelError
 from maskwright.core.model_card import ModelCard
-from maskwright.inference.model_folder import checked_file, read_card
+from maskwright.inference.model_folder import checked_graph, read_card
 from maskwright_models.export.weights import HALF
 from maskwright_models.zoo.dinov2_imsa import Encoder, Head, HeadConfig, Neck, Trunk
 
@@ -49,7 +49,7 @@ def _load(module: _M, folder: Path, card: ModelCard, *, role: str) -> _M:
     import onnx
     from onnx import numpy_helper
 
-    graph = onnx.load(str(checked_file(folder, card, role))).graph
+    graph = onnx.load(str(checked_graph(folder, card, role))).graph
     tensors = {
         t.name.removesuffix(HALF).removeprefix(role + "."): torch.tensor(numpy_helper.to_array(t)).float()
         for t in graph.initializer

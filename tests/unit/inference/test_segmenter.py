@@ -275,6 +275,17 @@ def test_encode_and_segment_run_at_the_same_time(folder: Path, counts: Counter[s
 # Models that do not keep the contract.
 
 
+def test_a_model_that_knows_boxes_alone_refuses_the_rest_in_a_sentence(folder: Path) -> None:
+    write_card(folder, prompts=("box",))
+    segmenter = OnnxSegmenter(folder, threads=1)
+    features = segmenter.encode(BLACK)
+    with pytest.raises(ModelError, match="does not take clicks"):
+        segmenter.segment(features, CLICK)
+    with pytest.raises(ModelError, match="does not take a scribble"):
+        segmenter.segment(features, Prompts((Scribble(np.zeros((2, 2), np.float32)),)))
+    assert segmenter.segment(features, Prompts((Box(10, 10, 30, 30), Text("")))).mask.any()
+
+
 def test_garbage_with_the_right_hash_is_one_sentence(folder: Path) -> None:
     (folder / "head.onnx").write_bytes(b"not an onnx file")
     write_card(folder)
