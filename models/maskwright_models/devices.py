@@ -28,6 +28,6 @@ def prepare_cpu(threads: int | None = None) -> None:
     """Threads, and denormals flushed to zero: saturated masks give many, and each costs a hundred normal operations."""
     import torch
 
-    torch.set_flush_denormal(mode=True)
+    torch.set_flush_denormal(True)
     if threads:
         torch.set_num_threads(threads)
