@@ -144,7 +144,7 @@ class Trainer:
                     mean.copy_(now)
 
     def _log(self, rows: list[dict[str, float]]) -> None:
-        mean = {k: round(float(np.mean([r[k] for r in rows if k in r])), 5) for k in rows[-1]}
+        mean = {k: float(f"{np.mean([r[k] for r in rows if k in r]):.5g}") for k in rows[-1]}
         row = {"step": self.step, "hours": round(self.seconds / 3600, 4), **mean}
         with open(self.folder / "log.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
