@@ -11,15 +11,6 @@ from maskwright_models.zoo.sam_prompts import PromptEncoder
 class ImisPromptEncoder(PromptEncoder):
     """Prompts -> sparse tokens and a dense map, both as wide as the features."""
 
-    def point_tokens(self, coords: Tensor, labels: Tensor) -> Tensor:
-        """Points (B, N, 2) in input pixels and labels (B, N) by SAM's codes -> tokens (B, N, C).
-
-        Codes: -1 pad (its place does not count), 0 background, 1 foreground, 2 and 3 first and second box corner.
-        """
-        kinds = torch.cat([self.not_a_point_embed.weight, *(e.weight for e in self.point_embeddings)])  # (5, C)
-        place = self.pe_layer((coords + 0.5) / self.size)
-        return place * (labels >= 0).to(place.dtype)[..., None] + kinds[(labels + 1).long()]
-
     def tokens(
         self,
         *,
