@@ -112,6 +112,7 @@ class OnnxSegmenter:
         self._encoder: Any = None
         self._text: TextTower | None = None
         self._opening = threading.Lock()
+        self._opening_text = threading.Lock()
 
     @property
     def card(self) -> ModelCard:
@@ -177,7 +178,7 @@ class OnnxSegmenter:
         )
 
     def _text_tower(self) -> TextTower:
-        with self._opening:
+        with self._opening_text:  # a lock of its own: a click never waits for the encoder
             if self._text is None:
                 self._text = TextTower(self.folder, self._card, threads=self._threads)
             return self._text

@@ -11,7 +11,7 @@ import numpy as np
 from maskwright.core.errors import ModelError
 from maskwright.core.model_card import ModelCard
 from maskwright.inference.model_folder import REINSTALL, checked_file, checked_graph
-from maskwright.inference.ort import make_session
+from maskwright.inference.ort import make_session, run_session
 
 
 class TextTower:
@@ -47,10 +47,12 @@ class TextTower:
         return np.array([self._tokenizer.encode(self.sentence(text)).ids], np.int64)
 
     def read(self, text: str) -> np.ndarray:
-        """The head's ``text_embedding``, (1, D) or (1, T, D) float32 as the card says."""
+        """The head's ``text_embedding``, (1, D) or (1, T, D) float32 as the card says.
+
+        Raises ModelError where the tower cannot run.
+        """
         newest = self._newest
         if newest is None or newest[0] != text:
-            answer = self._session.run(["text_embedding"], {"input_ids": self.tokens(text)})
-            newest = (text, np.asarray(answer[0]))
+            newest = (text, run_session(self._session, ["text_embedding"], {"input_ids": self.tokens(text)})[0])
             self._newest = newest
         return newest[1]
