@@ -13,6 +13,7 @@ from PySide6.QtGui import QPainterPath
 
 from maskwright.core.geometry import Geometry
 from maskwright.core.mask import Mask
+from maskwright.core.orientation import slice_orientation
 from maskwright.core.volume import View, Volume
 from maskwright.core.window import PRESETS, Window, default_window, to_uint8
 from maskwright.ui.bridge import Bridge
@@ -168,15 +169,15 @@ class Display(QObject):
             return
         self._generation += 1
         volume, view, window, generation = session.volume, session.view, self._window, self._generation
-        aspect = pixel_aspect(volume.geometry, view)
+        aspect, orientation = pixel_aspect(volume.geometry, view), slice_orientation(volume.geometry, view.axis)
         rows, columns = volume.slice_shape(view.axis)
         if rows * columns <= _BACKGROUND_PIXELS:
-            self._view.set_slice(rendered(volume, view, window), aspect_yx=aspect, keep_zoom=keep_zoom)
+            self._view.set_slice(rendered(volume, view, window), orientation, aspect_yx=aspect, keep_zoom=keep_zoom)
             return
 
         def arrived(picture: Picture) -> None:
             if generation == self._generation:
-                self._view.set_slice(picture, aspect_yx=aspect, keep_zoom=keep_zoom)
+                self._view.set_slice(picture, orientation, aspect_yx=aspect, keep_zoom=keep_zoom)
 
         _in_background(lambda: rendered(volume, view, window), arrived, self._bridge.post)
 

@@ -18,8 +18,9 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
+from maskwright.core.orientation import AS_STORED, SliceOrientation
 from maskwright.core.prompts import Box, Point, Prompt
-from maskwright.ui.layers import DOT_RADIUS, WAIT_RADIUS, Outline, PreviewShape, Scene, paint
+from maskwright.ui.layers import WAIT_RADIUS, Outline, PreviewShape, Scene, paint, prompt_rect
 from maskwright.ui.picture import Overlay, Picture
 from maskwright.ui.theme import current_tokens
 from maskwright.ui.tools.gesture import Gesture, Pointer, Start
@@ -87,15 +88,21 @@ class SliceView(QWidget):
         return QSize(720, 560)
 
     def set_slice(
-        self, picture: Picture | None, *, aspect_yx: tuple[float, float] = (1.0, 1.0), keep_zoom: bool = False
+        self,
+        picture: Picture | None,
+        orientation: SliceOrientation = AS_STORED,
+        *,
+        aspect_yx: tuple[float, float] = (1.0, 1.0),
+        keep_zoom: bool = False,
     ) -> None:
-        """Show another slice; zoom and pan stay when `keep_zoom` and the size is the same."""
+        """Show another slice; zoom and pan stay when `keep_zoom` and its size and shape on the screen are the same."""
         shape = None if picture is None else picture.shape_yx
-        same = keep_zoom and shape == self._shape_yx and aspect_yx == self.scene.transform.aspect_yx
+        flips = {"flip_x": orientation.flip_x, "flip_y": orientation.flip_y}
+        transform = replace(self.transform, aspect_yx=aspect_yx, **flips)
+        same = keep_zoom and shape == self._shape_yx and transform == self.transform
         self._shape_yx = shape
-        self.scene = replace(self.scene, picture=picture)
+        self.scene = replace(self.scene, picture=picture, transform=transform, edges=orientation.edges)
         if not same:
-            self.scene = replace(self.scene, transform=replace(self.scene.transform, aspect_yx=aspect_yx))
             self.fit()
         self.update()
 
@@ -164,9 +171,8 @@ class SliceView(QWidget):
         """Show the whole slice."""
         self._fitted = True
         if self._shape_yx is not None:
-            aspect = self.scene.transform.aspect_yx
             size = (self.width(), self.height())
-            self._set_transform(ViewTransform.fit(self._shape_yx, size, aspect_yx=aspect, margin=_FIT_MARGIN))
+            self._set_transform(self.transform.fitted(self._shape_yx, size, margin=_FIT_MARGIN))
 
     def zoom(self, factor: float, at: tuple[float, float] | None = None) -> None:
         """Zoom about a widget position, the middle of the widget by default."""
@@ -186,7 +192,7 @@ class SliceView(QWidget):
         return transform.kept_in_reach(self._shape_yx, (self.width(), self.height()))
 
     def _set_transform(self, transform: ViewTransform) -> None:
-        self.scene = replace(self.scene, transform=transform)
+        self.scene = replace(self.scene, transform=transform, widget_wh=(self.width(), self.height()))
         self.zoom_changed.emit(transform.zoom)
         self.update()
 
@@ -378,15 +384,8 @@ class SliceView(QWidget):
             self.setCursor(Qt.CursorShape.OpenHandCursor if self._space_held else self._tool.cursor)
 
     def _prompt_rect(self, prompt: Prompt) -> QRect:
-        if isinstance(prompt, Point):
-            x, y = self.transform.to_widget(prompt.x, prompt.y)
-            reach = DOT_RADIUS + 3
-            return QRectF(x - reach, y - reach, 2 * reach, 2 * reach).toAlignedRect()
-        if isinstance(prompt, Box):
-            corner = QPointF(*self.transform.to_widget(prompt.x0 - 0.5, prompt.y0 - 0.5))
-            other = QPointF(*self.transform.to_widget(prompt.x1 - 0.5, prompt.y1 - 0.5))
-            return QRectF(corner, other).normalized().toAlignedRect().adjusted(-4, -4, 4, 4)
-        return self.rect()
+        reach = prompt_rect(self.transform, prompt)
+        return self.rect() if reach is None else reach
 
     def _update_waiting(self) -> None:
         if self.scene.waiting_at is not None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PySide6.QtCore import QRectF
@@ -7,7 +9,7 @@ from PySide6.QtGui import QColor, QImage, QPainter
 
 from maskwright.core.mask import Mask
 from maskwright.core.prompts import Box, Point
-from maskwright.ui.layers import LAYERS, Outline, Scene, paint
+from maskwright.ui.layers import LAYERS, Outline, PreviewShape, Scene, edge_boxes, paint
 from maskwright.ui.picture import Picture, alpha_of, outline_of, overlay_of, overlay_of_mask
 from maskwright.ui.view_transform import ViewTransform
 
@@ -175,6 +177,81 @@ def test_a_box_is_drawn_where_its_pixels_end(qt):
     assert min(rgb(image, 4 * 5, 4 * 8)) > 100  # left edge of pixel 5
     assert min(rgb(image, 4 * 15, 4 * 8)) > 100  # right edge of pixel 14
     assert rgb(image, 4 * 10, 4 * 8) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(("flip_x", "flip_y"), [(True, False), (False, True), (True, True)])
+def test_a_mirrored_scene_is_the_mirror_image_of_the_scene(qt, flip_x, flip_y):
+    """Picture, fill, contours, preview and boxes, against the same scene made from mirrored arrays."""
+    rng = np.random.default_rng(3)
+    pixels = rng.integers(0, 255, (20, 30)).astype(np.uint8)
+    one, two = square().to_array(), square(box=(1, 20, 7, 29)).to_array()
+    turn = (slice(None, None, -1 if flip_y else 1), slice(None, None, -1 if flip_x else 1))
+
+    def scene(transform: ViewTransform, part: tuple[slice, slice], drag: Box) -> Scene:
+        masks = [Mask.from_array(np.ascontiguousarray(array[part])) for array in (one, two)]
+        y0, x0, y1, x1 = masks[1].box
+        preview = PreviewShape((x0, y0, x1, y1), overlay_of_mask(masks[1], BLUE), outline_of(masks[1]), BLUE)
+        return Scene(
+            transform,
+            QColor(0, 0, 0),
+            picture=Picture.from_pixels(np.ascontiguousarray(pixels[part])),
+            masks=overlay_of((20, 30), [(masks[0], (255, 0, 0), False)]),
+            outlines=(Outline(outline_of(masks[0]), (0, 0, 255)),),
+            preview=preview,
+            drag_box=drag,
+        )
+
+    size = (140, 100)
+    there = ViewTransform(flip_x=flip_x, flip_y=flip_y).fitted((20, 30), size, margin=10)
+    plain = ViewTransform.fit((20, 30), size, margin=10)
+    as_is, drag = (slice(None), slice(None)), Box(3, 11, 8, 18)
+    turned_drag = Box(22 if flip_x else 3, 2 if flip_y else 11, 27 if flip_x else 8, 9 if flip_y else 18)
+    found = painted(scene(there, as_is, drag), size)
+    assert found == painted(scene(plain, turn, turned_drag), size)
+    assert found != painted(scene(plain, as_is, drag), size)
+
+
+def test_the_top_left_of_a_mirrored_picture_is_the_last_pixel(qt):
+    pixels = (np.arange(48, dtype=np.uint8) * 5).reshape(6, 8)
+    there = ViewTransform(flip_x=True, flip_y=True).fitted((6, 8), (40, 32), margin=4)
+    scene = Scene(there, QColor(9, 9, 9), picture=Picture.from_pixels(pixels))
+    image = painted(scene, (40, 32))
+    assert rgb(image, 4, 4) == (int(pixels[5, 7]),) * 3
+    assert rgb(image, 35, 4) == (int(pixels[5, 0]),) * 3
+    assert rgb(image, 35, 27) == (int(pixels[0, 0]),) * 3
+    assert rgb(image, 3, 4) == (9, 9, 9)
+
+
+def test_a_part_of_a_mirrored_scene_is_repainted_as_it_was(qt):
+    pixels = np.random.default_rng(4).integers(0, 255, (20, 30)).astype(np.uint8)
+    there = ViewTransform(flip_x=True, flip_y=True).fitted((20, 30), (137, 91), margin=5)
+    scene = Scene(there, QColor(0, 0, 0), picture=Picture.from_pixels(pixels))
+    whole = painted(scene, (137, 91))
+    part = painted(scene, (137, 91), QRectF(50, 30, 25, 20))
+    assert rgb(part, 10, 10) == (1, 2, 3)  # not touched
+    for y in range(30, 50):
+        for x in range(50, 75):
+            assert rgb(part, x, y) == rgb(whole, x, y)
+
+
+def test_letters_stand_at_the_edges_of_what_is_seen(qt):
+    picture = Picture.from_pixels(np.zeros((20, 30), np.uint8))
+    there = ViewTransform.fit((20, 30), (200.0, 120.0), margin=16)
+    plain = Scene(there, QColor(0, 0, 0), picture=picture, widget_wh=(200.0, 120.0))
+    lettered = replace(plain, edges=("R", "A", "L", "P"))
+    assert painted(plain, (200, 120)) == painted(replace(plain, edges=()), (200, 120))
+    left, top, right, bottom = edge_boxes(lettered)
+    assert top == QRectF(92, 0, 16, 16) and bottom == QRectF(92, 104, 16, 16)  # in the margin
+    assert left.right() == there.image_rect((20, 30)).left() and right.left() == there.image_rect((20, 30)).right()
+    bare, image = painted(plain, (200, 120)), painted(lettered, (200, 120))
+    for box in (left, top, right, bottom):
+        place = box.toAlignedRect()
+        assert image.copy(place) != bare.copy(place)
+    inside = there.image_rect((20, 30)).toAlignedRect()
+    assert image.copy(inside) == bare.copy(inside)  # the slice itself stays free
+    close = replace(lettered, transform=there.zoomed(8, (100.0, 60.0)))
+    widget = QRectF(0, 0, 200, 120)
+    assert all(widget.contains(box) for box in edge_boxes(close))
 
 
 def test_layers_paint_the_ground_first_and_the_prompts_over_the_masks(qt):

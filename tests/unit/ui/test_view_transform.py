@@ -61,6 +61,41 @@ def test_dirty_rect_covers_the_box_and_its_contour_and_no_more():
     assert t.dirty_rect((2, 3, 5, 4), pad=3) == QRect(5, 9, 18, 10)
 
 
+MIRRORED = ViewTransform(4.0, 60.0, 50.0, (1.0, 1.0), flip_x=True, flip_y=True)
+
+
+def test_a_mirrored_slice_runs_the_other_way():
+    assert MIRRORED.to_widget(0.0, 0.0) == (60.0, 50.0)
+    assert MIRRORED.to_widget(3.0, 5.0) == (60 - 12, 50 - 20)
+    assert MIRRORED.to_image(48.0, 30.0) == (3.0, 5.0)
+    assert MIRRORED.pixels_to_widget().map(3.5, 5.5) == (48.0, 30.0)
+
+
+def test_rectangles_of_a_mirrored_slice_are_the_right_way_round():
+    assert MIRRORED.pixel_rect((0, 0, 1, 1)) == QRectF(58, 48, 4, 4)
+    assert MIRRORED.pixel_rect((2, 3, 5, 4)) == QRectF(42, 36, 12, 4)
+    assert MIRRORED.dirty_rect((2, 3, 5, 4), pad=3) == QRect(39, 33, 18, 10)
+    assert MIRRORED.image_rect((10, 12)) == QRectF(14, 12, 48, 40)
+
+
+def test_mirrors_change_neither_the_fit_nor_the_reach():
+    plain = ViewTransform(aspect_yx=(1.0, 2.0))
+    mirrored = ViewTransform(aspect_yx=(1.0, 2.0), flip_x=True, flip_y=True)
+    for moved in (
+        lambda t: t.fitted((100, 70), (400.0, 300.0), margin=16),
+        lambda t: t.fitted((100, 70), (400.0, 300.0)).panned(900, -900).kept_in_reach((100, 70), (400.0, 300.0)),
+    ):
+        assert moved(mirrored).image_rect((100, 70)) == moved(plain).image_rect((100, 70))
+        assert moved(mirrored).flip_x and moved(mirrored).flip_y
+
+
+def test_zoom_keeps_the_point_under_the_pointer_in_a_mirrored_slice():
+    at = (33.0, 21.0)
+    zoomed = MIRRORED.zoomed(3.0, at)
+    assert zoomed.to_image(*at) == pytest.approx(MIRRORED.to_image(*at))
+    assert (zoomed.step_x, zoomed.step_y, zoomed.scale_x) == (-12.0, -12.0, 12.0)
+
+
 def test_impossible_zoom_is_a_programmers_error():
     with pytest.raises(ValueError, match="positive"):
         ViewTransform(0.0)
