@@ -103,7 +103,7 @@ def test_a_small_mistake_in_one_layer_would_be_seen(
     original: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], ours: ViT
 ) -> None:
     x = photo()
-    scale = ours.blocks[2].scale1
+    scale = ours.get_parameter("blocks.2.scale1")
     with torch.inference_mode():
         scale *= 1.05
         wrong = ours(torch.from_numpy(x))
