@@ -37,8 +37,8 @@ class Parts:
     float32 tensors of the shapes in ``features``. ``head`` takes these (float32), then ``point_coords`` (1, N, 2),
     ``point_labels`` (1, N), ``mask_input`` (1, 1, h, w), ``has_mask_input`` (1,), then ``state_in`` and ``has_state``
     where ``state_shape`` is given, then ``text_embedding`` and ``has_text`` where ``text_shape`` is given. It gives
-    ``logits`` (1, K, h, w), ``scores`` (1, K), with a state ``state_out`` and with ``categories``, which name what a mask
-    can be, ``category`` (1, K) int64. Casts to and from the stored dtype are put around both on export.
+    ``logits`` (1, K, h, w), ``scores`` (1, K), with a state ``state_out``, with ``categories`` (what a mask can
+    be) ``category`` (1, K) int64. Casts to and from the stored dtype are put around both on export.
 
     ``more_files`` writes what else the model needs (text tower, tokenizer) into a folder and returns the file name of
     each role. ``extra`` is put into the card as it is.
@@ -73,7 +73,7 @@ class Family:
     ``detect`` names the variant a state dict belongs to by its keys and shapes, or gives None. ``build`` makes a
     variant with fresh weights whose state dict has the official names. ``adapt`` gives the state dict that ``build``'s
     module takes strictly (drops what the official file carries without using it). ``parts`` cuts a loaded model.
-    ``beside`` gives a built model what it needs beside its weights (a tokenizer, names) from a folder, usually the one of
+    ``beside`` gives a built model what it needs beside its weights (a tokenizer, names) from a folder, mostly that of
     the checkpoint, and returns sentences about what is not there. ``variants`` lists what can be built, the smallest
     first. ``after`` is a family whose checkpoints look the same, so
     that ``--family auto`` picks that one.
