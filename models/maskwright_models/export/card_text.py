@@ -34,8 +34,8 @@ def card_text(
         "",
         "## Training",
         "",
-        "Masks of single objects, iterative simulated clicks on the model's own errors, boxes, strokes and poor masks to "
-        "start from; normalised focal loss and Dice, best of K. Recipe: "
+        "Masks of single objects, iterative simulated clicks on the model's own errors, boxes, strokes and poor masks "
+        "to start from; normalised focal loss and Dice, best of K. Recipe: "
         + ", ".join(f"{k} {v}" for k, v in recipe.items())
         + ".",
         "",
