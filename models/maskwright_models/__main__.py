@@ -14,6 +14,7 @@ COMMANDS = {
     "card": "card",
     "evaluate": "evaluate",
     "precompute": "precompute",
+    "import": "import_",
 }
 """Command -> module under :mod:`maskwright_models.commands`, each with ``add_arguments(parser)`` and ``run(args)``."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -44,7 +45,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise ModelError("there is no such checkpoint", path=path, hint="Name a .pth or .pt file.")
     try:
-        with torch.serialization.safe_globals(_harmless()):
+        with torch.serialization.safe_globals(_harmless()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickle protocols that torch itself does not write
             value = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
         raise _unpickling_error(path, error) from error
@@ -113,16 +115,34 @@ def load_strictly(wanted: Family, variant: str, state: Mapping[str, Tensor], *, 
     return model.eval().requires_grad_(requires_grad=False)
 
 
+class _Unread:
+    """Stands for an object in a file that nobody needs: an optimizer that was saved whole."""
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
+def _empty(*_: object) -> dict[Any, Any]:
+    return {}
+
+
 def _harmless() -> list[Any]:
-    """What training programs save beside tensors and what cannot do anything: their arguments, and NumPy's numbers."""
+    """What training programs save beside tensors and what cannot do anything: their arguments, and NumPy's numbers.
+
+    Optimizers that were saved whole (SAM-Med2D does) are not made: something inert takes their place.
+    """
     import argparse
 
     import numpy as np
+    import torch
     from numpy._core import multiarray
 
     numbers = [type(np.dtype(code)) for code in ("f4", "f8", "i4", "i8", "?")]
     scalars = [(multiarray.scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
-    return [argparse.Namespace, np.dtype, *numbers, *scalars]
+    optimizers = [v for v in vars(torch.optim).values() if isinstance(v, type) and issubclass(v, torch.optim.Optimizer)]
+    inert: list[Any] = [(_Unread, f"{o.__module__}.{o.__qualname__}") for o in optimizers]
+    inert.append((_empty, "collections.defaultdict"))
+    return [argparse.Namespace, dict, np.dtype, *numbers, *scalars, *inert]
 
 
 def _tensors(value: Any) -> dict[str, Tensor]:
@@ -145,11 +165,12 @@ def _names(names: list[str]) -> str:
 
 def _unpickling_error(path: Path, error: pickle.UnpicklingError) -> ModelError:
     """Which code a file would have run, where that is why torch refused it."""
-    code = re.search(r"GLOBAL (\S+)", str(error))
+    code = re.search(r"GLOBAL (\S+)|Unsupported operand (149)\b", str(error))  # 149: STACK_GLOBAL, of newer pickles
     if code is None:
         return ModelError("the checkpoint is cut off or not one of torch", path=path, hint=AGAIN)
+    named = code[1].rstrip(".") if code[1] else "a plain pickle"
     return ModelError(
-        f"the checkpoint would run code when it is opened ({code[1].rstrip('.')}), which is never done",
+        f"the checkpoint would run code when it is opened ({named}), which is never done",
         path=path,
         hint="If you trust it, save its state_dict alone with torch.save where it was made, and import that.",
     )

@@ -6,8 +6,12 @@ The references come from the official classes (segment-anything 1.0, MobileSAM, 
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import replace
 
+import numpy as np
+import pytest
+
+from maskwright_models.zoo import sam, sam2
 from maskwright_models.zoo.hiera import HieraConfig
 from maskwright_models.zoo.sam import SamConfig
 from maskwright_models.zoo.sam2 import Sam2Config
@@ -50,3 +54,12 @@ def mask(side: int) -> np.ndarray:
     """Logits to go on from, (1, 1, side, side) float32."""
     y, x = np.mgrid[:side, :side].astype(np.float32) / side
     return (8 * (0.3 - np.hypot(x - 0.45, y - 0.6)))[None, None].astype(np.float32)
+
+
+def add_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the small variants known to the families, as ``small``."""
+    tables = {"sam": sam.SAM, "mobile_sam": sam.MOBILE_SAM, "sam_med2d": sam.SAM_MED2D, "sam2": sam2.SAM2}
+    for name, table in tables.items():
+        monkeypatch.setitem(table, "small", SMALL[name])
+    medsam = replace(sam.MEDSAM["vit_b"], encoder=SMALL_VIT, heads=4, hidden=64)
+    monkeypatch.setitem(sam.MEDSAM, "small", medsam)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from maskwright.core.model_card import CONTRACT_VERSION, FeatureSpec, ModelCard, card_to_json
-from maskwright.inference.model_folder import CARD, sha256_of
+from maskwright.core.model_card import CONTRACT_VERSION, FeatureSpec, ModelCard
+from maskwright.inference.model_folder import sha256_of
+from maskwright_models.export.install import write_card
 from maskwright_models.export.onnx_files import trace
+from maskwright_models.export.quantize import store
 from maskwright_models.registry import FeatureShape, Parts
 
 
@@ -60,8 +61,8 @@ def head_inputs(parts: Parts, points: int = 3) -> dict[str, Tensor]:
     return inputs
 
 
-def export_parts(parts: Parts, folder: Path, *, about: Mapping[str, Any]) -> ModelCard:
-    """Write encoder, head and card into ``folder``, weights as float32.
+def export_parts(parts: Parts, folder: Path, *, about: Mapping[str, Any], precision: str = "fp32") -> ModelCard:
+    """Write encoder, head and card into ``folder``, weights as ``fp32``, ``fp16`` or ``int8``.
 
     ``about`` gives the card's words: id, name, family, version, licence, citation, notice.
     """
@@ -80,6 +81,8 @@ def export_parts(parts: Parts, folder: Path, *, about: Mapping[str, Any]) -> Mod
     trace(head, tuple(inputs.values()), folder / files["head"], list(inputs), outputs, dynamic)
     if parts.more_files is not None:
         files |= parts.more_files(folder)
+    for role in [role for role, name in files.items() if name.endswith(".onnx")]:
+        files |= store(folder / files[role], precision=precision, quantised=role != "head")
     card = ModelCard(
         contract=CONTRACT_VERSION,
         input_size=size,
@@ -99,5 +102,5 @@ def export_parts(parts: Parts, folder: Path, *, about: Mapping[str, Any]) -> Mod
         extra=parts.extra,
         **about,
     )
-    (folder / CARD).write_text(json.dumps(card_to_json(card), indent=2) + "\n", "utf-8")
+    write_card(card, folder)
     return card
