@@ -33,6 +33,16 @@ def test_focal_weights_sum_to_the_number_of_pixels() -> None:
     assert normalised_focal(some, TRUTH, ALL, gamma=0).item() == pytest.approx(sum(cost) / 4, rel=1e-5)
 
 
+def test_the_scale_of_the_weights_is_a_number_not_something_to_learn_from() -> None:
+    x = torch.tensor([[[[0.7]]]], requires_grad=True)
+    one = torch.ones(1, 1, 1, 1)
+    normalised_focal(x, one, one).sum().backward()
+    miss = 1 - 1 / (1 + math.exp(-0.7))  # of one pixel: d(weight * cost) / weight
+    cost = -math.log(1 - miss)
+    assert x.grad is not None
+    assert x.grad.item() == pytest.approx(-miss - 2 * cost * (1 - miss), rel=1e-5)
+
+
 def test_a_mask_that_is_right_costs_next_to_nothing_and_stays_finite() -> None:
     right = (TRUTH * 2 - 1) * 60
     assert normalised_focal(right, TRUTH, ALL).item() < 1e-6
