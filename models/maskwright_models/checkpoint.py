@@ -58,8 +58,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
     return state
 
 
-def load(path: Path, *, name: str = "auto") -> Loaded:
+def load(path: Path, *, name: str = "auto", variant: str = "auto") -> Loaded:
     """Model of family ``name`` with the weights of a checkpoint, in evaluation mode.
+
+    ``variant`` is for weights that fit several, as those that were tuned at another input size.
 
     Raises ModelError for what :func:`read_state` refuses, for another family's file, and for one whose tensors are not
     exactly those of the model; it lists them.
@@ -73,14 +75,19 @@ def load(path: Path, *, name: str = "auto") -> Loaded:
     if name == "auto" and found is not None:
         name = found[0]
     wanted = family(name)
-    variant = wanted.detect(state)
-    if variant is None:
+    looks = wanted.detect(state)
+    if looks is None:
         seen = f"it looks like {found[0]} {found[1]}" if found is not None else "it is of no family that is known"
         raise ModelError(
             f"this is not a checkpoint of {wanted.title}: {seen}",
             path=path,
             hint=f"Use --family {found[0]}." if found is not None else AGAIN,
         )
+    if variant not in ("auto", *wanted.variants):
+        raise ModelError(
+            f"{wanted.title} has no variant {variant!r}", path=path, hint=f"Known: {', '.join(wanted.variants)}."
+        )
+    variant = looks if variant == "auto" else variant
     return Loaded(name, variant, wanted, load_strictly(wanted, variant, state, path=path))
 
 

@@ -40,7 +40,8 @@ class Parts:
     ``logits`` (1, K, h, w), ``scores`` (1, K), with a state ``state_out``, with ``categories`` (what a mask can
     be) ``category`` (1, K) int64. Casts to and from the stored dtype are put around both on export.
 
-    ``more_files`` writes what else the model needs (text tower, tokenizer) into a folder and returns the file name of
+    ``text_tower`` maps ``input_ids`` (1, T) int64 to ``text_embedding``; it is written as ``text.onnx``.
+    ``more_files`` writes what else the model needs (a tokenizer) into a folder and returns the file name of
     each role. ``extra`` is put into the card as it is.
     """
 
@@ -58,6 +59,7 @@ class Parts:
     text_shape: tuple[int, ...] | None = None
     labels: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
+    text_tower: nn.Module | None = None
     more_files: Callable[[Path], Mapping[str, str]] | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 

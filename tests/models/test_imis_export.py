@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +14,17 @@ from PIL import Image
 
 from maskwright.core.errors import ModelError
 from maskwright.core.metrics import iou
-from maskwright.core.preprocess import SliceTransform, normalised
+from maskwright.core.preprocess import Intensity, SliceTransform, normalised
 from maskwright.core.prompts import Box, Point, Prompts, Scribble, Text
 from maskwright.inference import OnnxSegmenter
 from maskwright.inference.segmenter import prompt_points
+from maskwright_models.__main__ import main
 from maskwright_models.checkpoint import load
 from maskwright_models.export.family_files import export_parts
+from maskwright_models.export.parity import TOLERANCES, ParityImage, compare
 from maskwright_models.registry import Parts, family
 from maskwright_models.zoo.imis_files import CATEGORIES_FILE, TOKENIZER_FOLDER
-from maskwright_models.zoo.imis_model import VARIANTS, ImisNet
+from maskwright_models.zoo.imis_model import VARIANTS, ImisNet, TextTower
 from tests.models.imis_cases import save_categories, save_vocabulary
 from tests.models.weights import fill
 
@@ -190,6 +193,62 @@ def test_what_fine_tuning_saves_is_read_too(checkpoint: Path, tmp_path: Path) ->
     own = loaded.model.state_dict()
     assert own.keys() == state.keys()
     assert all(torch.equal(own[k], v) for k, v in state.items())
+
+
+@pytest.fixture
+def random_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Masks of random weights change more with the rounding of stored features than those of trained ones."""
+    feature, logit, _ = TOLERANCES["fp32"]
+    monkeypatch.setitem(TOLERANCES, "fp32", (feature, logit, 0.98))
+    monkeypatch.setitem(TOLERANCES, "fp16", (*TOLERANCES["fp16"][:2], 0.9))
+
+
+def imported(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> dict:
+    assert main(["import", *(str(a) for a in arguments)]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.usefixtures("random_weights")
+def test_the_import_command_holds_text_to_torch_too(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes = []
+    for precision in ("fp32", "fp16"):
+        folder = tmp_path / precision
+        said = imported(capsys, checkpoint, "--out", folder, "--precision", precision)
+        assert said["family"] == "imis"
+        assert (said["parity"]["images"], said["parity"]["cases"]) == (4, 20)
+        sizes.append((folder / "text.onnx").stat().st_size)
+        assert OnnxSegmenter(folder, threads=1).card.extra["text"]["names"]["kidney_left"] == "Left kidney"
+    assert sizes[1] < 0.6 * sizes[0]
+
+
+@pytest.mark.usefixtures("random_weights")
+def test_a_text_tower_that_reads_otherwise_is_not_installed(both: Both, tmp_path: Path) -> None:
+    with torch.no_grad():
+        other = TextTower(fill(ImisNet(VARIANTS["mini"])))  # type: ignore[arg-type]
+        other.project.weight.mul_(1.01)
+    broken = replace(both.parts, text_tower=other)
+    image = ParityImage("noise", np.zeros((40, 40), np.uint8), Intensity(0, 255))
+    report = compare(broken, both.segmenter.folder, [image], precision="fp32")
+    assert report.feature_error > 0.002
+    with pytest.raises(ModelError, match="a feature differs"):
+        report.check(tmp_path)
+    compare(both.parts, both.segmenter.folder, [image], precision="fp32").check(tmp_path)
+
+
+@pytest.mark.usefixtures("random_weights")
+def test_weights_run_at_another_input_size(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = imported(capsys, checkpoint, "--variant", "mini_128", "--out", tmp_path / "small")
+    assert said["parity"]["logit_error"] < 1e-4
+    card = OnnxSegmenter(tmp_path / "small", threads=1).card
+    assert (card.input_size, card.features[0].shape) == (128, (1, 48, 8, 8))
+    with pytest.raises(ModelError, match="IMIS-Net has no variant 'vit_s'"):
+        load(checkpoint, variant="vit_s")
+    with pytest.raises(ModelError, match="of another shape"):
+        load(checkpoint, variant="vit_b_256")
 
 
 def test_other_files_are_refused_with_the_reason(checkpoint: Path, tmp_path: Path) -> None:

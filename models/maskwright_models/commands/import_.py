@@ -6,6 +6,7 @@ segmenter; over tolerance, or when anything fails, nothing is installed.
 As in:
   maskwright-models import sam_vit_b_01ec64.pth --out ~/.local/share/maskwright/models/sam_vit_b
   maskwright-models import medsam_vit_b.pth --family medsam --precision fp16 --out models/medsam
+  maskwright-models import IMIS_latest.pth --variant vit_b_256 --beside IMIS-Bench --out models/imis
   maskwright-models import mobile_sam.encoder.onnx mobile_sam.decoder.onnx --out models/mobile_sam
 """
 
@@ -28,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     parser.add_argument("checkpoint", type=Path, nargs="+", help="a .pth or .pt file, or two .onnx files")
     parser.add_argument("--family", default="auto", help="family of the checkpoint (default: by its tensors)")
+    parser.add_argument("--variant", default="auto", help="where the weights fit several (default: by their shapes)")
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="model folder to make; its name is the id"
     )
@@ -56,7 +58,7 @@ def _import_checkpoint(path: Path, args: argparse.Namespace) -> int:
     from maskwright_models.export.install import new_folder
 
     with new_folder(args.out, overwrite=args.overwrite) as folder:
-        loaded = load(path, name=args.family)
+        loaded = load(path, name=args.family, variant=args.variant)
         if loaded.family.beside is not None:
             for sentence in loaded.family.beside(loaded.model, args.beside or path.parent):
                 sys.stderr.write(sentence + "\n")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from maskwright.core.model_card import CONTRACT_VERSION, FeatureSpec, ModelCard
 from maskwright.inference.model_folder import sha256_of
 from maskwright_models.export.install import write_card
-from maskwright_models.export.onnx_files import trace
+from maskwright_models.export.onnx_files import export_text, trace
 from maskwright_models.export.quantize import store
 from maskwright_models.registry import FeatureShape, Parts
 
@@ -79,6 +79,9 @@ def export_parts(parts: Parts, folder: Path, *, about: Mapping[str, Any], precis
     dynamic = {"point_coords": {1: "points"}, "point_labels": {1: "points"}}
     head = _StoredHead(parts.head, count)
     trace(head, tuple(inputs.values()), folder / files["head"], list(inputs), outputs, dynamic)
+    if parts.text_tower is not None:
+        files["text"] = "text.onnx"
+        export_text(parts.text_tower, folder / files["text"])
     if parts.more_files is not None:
         files |= parts.more_files(folder)
     for role in [role for role, name in files.items() if name.endswith(".onnx")]:

@@ -9,18 +9,21 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from maskwright.core.errors import ModelError
 from maskwright.core.metrics import iou
 from maskwright.core.preprocess import Intensity, SliceTransform, intensity_for, normalised
-from maskwright.core.prompts import Box, Point, Prompts
+from maskwright.core.prompts import Box, Point, Prompts, Text
 from maskwright.inference.segmenter import OnnxSegmenter, Segmentation, prompt_points
+from maskwright.inference.text import TextTower
 from maskwright_models.registry import Parts
 
 TOLERANCES = {"fp32": (0.002, 0.001, 0.995), "fp16": (0.02, 0.02, 0.99), "int8": (0.3, 0.02, 0.85)}
 """Precision -> largest error of a feature and of a logit, each in parts of the largest one, and least IoU of a mask."""
 
+WORDS = "left kidney"
+"""Text that models that read are compared on."""
 SLICES = 3
 """How many slices of each volume are looked at."""
 
@@ -95,7 +98,7 @@ def bundled_images() -> list[ParityImage]:
 
 
 def cases(shape_yx: tuple[int, int], kinds: Sequence[str]) -> Iterator[tuple[Prompts, bool]]:
-    """Prompts, and whether they go on from the mask before: a click, a correction, a box, a box and a click."""
+    """Prompts, and whether they go on from the mask before: click, correction, box, box and click, text."""
     h, w = shape_yx
     click, wrong = Point(0.5 * w, 0.55 * h), Point(0.15 * w, 0.2 * h, positive=False)
     box = Box(0.25 * w, 0.3 * h, 0.75 * w, 0.8 * h)
@@ -106,15 +109,21 @@ def cases(shape_yx: tuple[int, int], kinds: Sequence[str]) -> Iterator[tuple[Pro
         yield Prompts((box,)), False
     if "point" in kinds and "box" in kinds:
         yield Prompts((box, click)), False
+    if "text" in kinds:
+        yield Prompts((Text(WORDS),)), False
 
 
 def compare(parts: Parts, folder: Path, images: Sequence[ParityImage], *, precision: str) -> Parity:
-    """Run every case on every image in torch and in the app. Text prompts are not compared.
+    """Run every case on every image in torch and in the app.
 
     Raises ModelError where the app cannot run the model.
     """
     segmenter = OnnxSegmenter(folder)
     count, feature, logit, score, least = 0, 0.0, 0.0, 0.0, 1.0
+    words: tuple[Tensor, Tensor] | None = None
+    if parts.text_tower is not None:
+        words = _words(parts.text_tower, TextTower(folder, segmenter.card))
+        feature = _error(words[0].numpy(), words[1].numpy())
     for image in images:
         shape = (image.pixels.shape[0], image.pixels.shape[1])
         transform = SliceTransform(shape, parts.input_size, parts.preprocessing)
@@ -126,9 +135,10 @@ def compare(parts: Parts, folder: Path, images: Sequence[ParityImage], *, precis
         for prompts, goes_on in cases(shape, parts.prompts):
             before = previous if goes_on else None
             found = segmenter.segment(features, prompts, previous=before)
-            logits, value = _segment(parts, ours, prompts, transform, before)
+            own, other = (None, None) if words is None or not prompts.text else words
+            logits, value = _segment(parts, ours, prompts, transform, before, own)
             logit, score = max(logit, _error(found.logits, logits)), max(score, abs(found.score - value))
-            logits, _ = _segment(parts, theirs, prompts, transform, before)
+            logits, _ = _segment(parts, theirs, prompts, transform, before, other)
             least = min(least, iou(found.mask, transform.logits_to_slice(logits) > 0))
             previous = found
             count += 1
@@ -147,8 +157,19 @@ def _encode(parts: Parts, image: ParityImage, transform: SliceTransform) -> list
 
 
 @torch.inference_mode()
+def _words(tower: nn.Module, app: TextTower) -> tuple[Tensor, Tensor]:
+    """The head's text input by the app and by torch."""
+    return torch.from_numpy(app.read(WORDS)), tower(torch.from_numpy(app.tokens(WORDS)))
+
+
+@torch.inference_mode()
 def _segment(
-    parts: Parts, maps: Sequence[Tensor], prompts: Prompts, transform: SliceTransform, before: Segmentation | None
+    parts: Parts,
+    maps: Sequence[Tensor],
+    prompts: Prompts,
+    transform: SliceTransform,
+    before: Segmentation | None,
+    text: Tensor | None,
 ) -> tuple[np.ndarray, float]:
     """Logits (h, w) and score of the best candidate, by torch."""
     start = np.zeros(parts.logits_shape, np.float32) if before is None else before.logits
@@ -159,7 +180,8 @@ def _segment(
         inputs += [torch.zeros(parts.state_shape) if state is None else torch.from_numpy(state)]
         inputs += [torch.tensor([float(state is not None)])]
     if parts.text_shape is not None:
-        inputs += [torch.zeros(parts.text_shape), torch.zeros(1)]
+        inputs += [torch.zeros(parts.text_shape) if text is None else text]
+        inputs += [torch.tensor([float(text is not None)])]
     logits, scores = parts.head(*maps, *inputs)[:2]
     best = int(scores[0].argmax())
     return logits[0, best].numpy(), float(scores[0, best])

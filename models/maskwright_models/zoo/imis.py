@@ -51,18 +51,16 @@ def parts(model: nn.Module) -> Parts:
         text_shape=(1, vit.width) if takes_text else None,
         labels=() if categories is None else categories.completions,
         categories=() if categories is None else categories.classes,
-        more_files=(lambda folder: write_text_files(model, files, folder)) if takes_text else None,
+        text_tower=TextTower(model) if takes_text else None,
+        more_files=(lambda folder: write_tokenizer(files, folder)) if takes_text else None,
         extra={"text": text} if takes_text else {},
     )
 
 
-def write_text_files(model: ImisNet, files: ImisFiles, folder: Path) -> Mapping[str, str]:
-    """Write `text.onnx` and `tokenizer.json` into ``folder``; file name of each role."""
-    from maskwright_models.export.onnx_files import export_text
-
-    export_text(TextTower(model).eval(), folder / "text.onnx")
+def write_tokenizer(files: ImisFiles, folder: Path) -> Mapping[str, str]:
+    """Write `tokenizer.json` into ``folder``; file name of its role."""
     (folder / "tokenizer.json").write_text(files.tokenizer, "utf-8")
-    return {"text": "text.onnx", "tokenizer": "tokenizer.json"}
+    return {"tokenizer": "tokenizer.json"}
 
 
 @register_family("imis")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -27,19 +27,21 @@ class ImisConfig:
     iou_hidden: int = 256
 
 
+_MINI = ImisConfig(
+    vit=SamViTConfig(width=48, depth=4, heads=3, global_blocks=(1, 3), size=256, out=16),
+    text=ClipTextConfig(width=32, depth=2, heads=4, hidden=64),
+    hidden=64,
+    iou_hidden=32,
+)
 VARIANTS: Mapping[str, ImisConfig] = {
-    "mini": ImisConfig(
-        vit=SamViTConfig(width=48, depth=4, heads=3, global_blocks=(1, 3), size=256, out=16),
-        text=ClipTextConfig(width=32, depth=2, heads=4, hidden=64),
-        hidden=64,
-        iou_hidden=32,
-    ),
+    "mini": _MINI,
+    "mini_128": replace(_MINI, vit=replace(_MINI.vit, size=128)),
     "vit_b": ImisConfig(),
     "vit_b_512": ImisConfig(vit=SamViTConfig(size=512)),
     "vit_b_256": ImisConfig(vit=SamViTConfig(size=256)),
 }
 """``vit_b`` is the published model. ``vit_b_512`` and ``vit_b_256`` run the same weights on smaller input; the
-published training code tunes at 256 px. ``mini`` is for tests."""
+published training code tunes at 256 px. ``mini`` and ``mini_128`` are for tests."""
 
 
 class ImisNet(nn.Module):
