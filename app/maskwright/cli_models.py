@@ -10,7 +10,7 @@ from maskwright.cli_verb import Verb, add_json, in_bytes, print_json, user_model
 from maskwright.core.errors import ModelError
 
 EXAMPLES = """\
-  maskwright models                 # list them, with licence and size
+  maskwright models                 # list them, with licence, citation and size
   maskwright models --check         # also compare every file with its hash; exit code 1 when one differs
   maskwright models --json
 """
@@ -48,6 +48,7 @@ def describe(name: str, folder: Path, *, check: bool) -> dict[str, Any]:
             "version": card.version,
             "family": card.family,
             "licence": card.licence,
+            "citation": card.citation,
             "notice": card.notice,
             "prompts": list(card.prompts),
             "input_size": card.input_size,
@@ -77,6 +78,8 @@ def _lines(one: dict[str, Any]) -> list[str]:
     ]
     if one["notice"]:
         lines.append(f"  notice    {one['notice']}")
+    if one["citation"]:
+        lines.append(f"  cite      {one['citation']}")
     if one.get("checked"):
         lines.append("  files     match their hashes")
     return [*lines, f"  trouble   {one['trouble']}"] if one["trouble"] else lines

@@ -11,7 +11,9 @@ import pytest
 from maskwright import cli_doctor, system_libraries
 from maskwright.cli import main
 from maskwright.cli_doctor import Finding
+from maskwright.core.errors import ModelError
 from maskwright.core.model_card import card_to_json
+from maskwright.inference import load_segmenter
 from tests.fakes import FAKE_CARD
 
 
@@ -23,6 +25,7 @@ def install(folder: Path) -> Path:
         (folder / name).write_bytes(name.encode())
         card["sha256"][name] = hashlib.sha256(name.encode()).hexdigest()
     card["notice"] = "Some training data is for research only."
+    card["citation"] = "Author A. Title. 2026."
     (folder / "model.json").write_text(json.dumps(card))
     return folder
 
@@ -52,6 +55,7 @@ def test_models_are_listed_with_licence_notice_and_size(
         "  licence   Apache-2.0",
         f"  folder    {folder} (21 B)",
         "  notice    Some training data is for research only.",
+        "  cite      Author A. Title. 2026.",
     ]
 
 
@@ -81,6 +85,19 @@ def test_a_missing_file_and_a_broken_card_are_found_without_check(
     assert first["trouble"].startswith("encoder.onnx of model a is missing: ")
     assert second["trouble"] and "name" not in second
     assert third["trouble"] == ""
+
+
+def test_a_model_of_another_contract_is_listed_as_unusable_and_refused(
+    only_user_models: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = install(only_user_models / "newer")
+    card = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps(card | {"contract": 2}))
+    assert main(["models", "--json"]) == 1
+    (one,) = json.loads(capsys.readouterr().out)
+    assert one["trouble"].startswith("model speaks contract version 2, this app knows version 1: ")
+    with pytest.raises(ModelError, match="speaks contract version 2"):
+        load_segmenter("newer", user_models=only_user_models)
 
 
 def doctor(capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, list[Finding]]]:
