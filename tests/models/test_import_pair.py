@@ -12,6 +12,7 @@ import onnx
 import pytest
 from onnx import TensorProto
 
+from maskwright.assets import sample_photo
 from maskwright.core.errors import ModelError
 from maskwright.core.metrics import iou
 from maskwright.core.prompts import Box, Point, Prompts
@@ -49,7 +50,8 @@ def test_a_sam_pair_gives_the_masks_of_the_same_model(tmp_path: Path, preprocess
     torch.save(sam.Sam(config).state_dict(), tmp_path / "sam.pth")
     with pytest.MonkeyPatch.context() as patch:
         add_small(patch)
-        assert main(["import", str(tmp_path / "sam.pth"), "--out", str(tmp_path / "torch")]) == 0
+        out = ["--out", str(tmp_path / "torch"), "--images", str(sample_photo())]
+        assert main(["import", str(tmp_path / "sam.pth"), *out]) == 0
     segmenters = [OnnxSegmenter(tmp_path / n, threads=1) for n in ("pair", "torch")]
     image = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
     features = [s.encode(image) for s in segmenters]
