@@ -216,6 +216,7 @@ def _panel(
     import numpy as np
 
     from maskwright.cli_picture import Panel, as_seen
+    from maskwright.core.orientation import slice_orientation
     from maskwright.core.window import default_window, to_uint8
 
     volume = session.volume
@@ -225,7 +226,7 @@ def _panel(
         pixels = np.repeat(to_uint8(pixels, default_window(volume))[..., None], 3, axis=2)
     _, y_mm, x_mm = volume.geometry.spacing_zyx_mm
     panel = Panel(title, caption, np.ascontiguousarray(pixels), mask, prompts, color, aspect=y_mm / x_mm)
-    return as_seen(panel, volume.geometry.orientation)
+    return as_seen(panel, slice_orientation(volume.geometry, 0))
 
 
 def _export(project_at: Path, out: Path, say: Callable[[str], None]) -> list[dict[str, Any]]:

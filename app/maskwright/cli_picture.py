@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from maskwright.core.orientation import SliceOrientation
 from maskwright.core.prompts import Box, Point, Prompts
 
 Color = tuple[int, int, int]
@@ -41,12 +42,9 @@ class Panel:
     aspect: float = 1.0
 
 
-def as_seen(panel: Panel, orientation: str) -> Panel:
-    """The panel as a radiologist sees an axial slice: patient's left on the right, front on top.
-
-    `orientation` is where the x, y, z index axes of its grid lead to, as in `Geometry.orientation`; clicks move along.
-    """
-    flip_x, flip_y = orientation[0] == "R", orientation[1] == "A"
+def as_seen(panel: Panel, orientation: SliceOrientation) -> Panel:
+    """The panel mirrored as the window shows the slice; clicks and boxes move along."""
+    flip_x, flip_y = orientation.flip_x, orientation.flip_y
     rows, columns = panel.mask.shape
     moved = Prompts()
     for prompt in panel.prompts:

@@ -63,7 +63,7 @@ def thin(array: torch.Tensor) -> np.ndarray:
     return array.float().numpy()[..., ::step, ::step]
 
 
-def close(ours: np.ndarray, official: np.ndarray) -> None:
+def assert_close(ours: np.ndarray, official: np.ndarray) -> None:
     assert ours.shape == official.shape
     assert np.abs(ours - official).max() <= 1e-6 * np.abs(official).max()
 
@@ -107,15 +107,15 @@ def test_features_and_masks_are_those_of_the_official_classes(name: str, referen
         features = parts.encoder(torch.from_numpy(image(size)).double())
         assert [tuple(f.shape) for f in features] == [f.shape for f in parts.features]
         for i, feature in enumerate(features):
-            close(thin(feature[:, :: max(1, feature.shape[1] // 8)]), references[f"{name}/feat_{i}"])
+            assert_close(thin(feature[:, :: max(1, feature.shape[1] // 8)]), references[f"{name}/feat_{i}"])
         for case, points in CASES.items():
             coords, labels, start, has = prompts_of(case, points, size, parts.logits_shape[0])
             prompts = model.sam_prompt_encoder if isinstance(model, Sam2) else model.prompt_encoder
             decoder = model.sam_mask_decoder if isinstance(model, Sam2) else model.mask_decoder
             dense = features[0] + prompts.dense(start, has)
             logits, iou = decoder(dense, prompts.positions(), prompts.sparse(coords, labels), tuple(features[1:]))
-            close(thin(logits), references[f"{name}/{case}/logits"])
-            close(iou.numpy(), references[f"{name}/{case}/iou"])
+            assert_close(thin(logits), references[f"{name}/{case}/logits"])
+            assert_close(iou.numpy(), references[f"{name}/{case}/iou"])
 
 
 def test_sam2_chooses_the_mask_that_the_official_predictor_chooses(references: dict[str, np.ndarray]) -> None:
@@ -127,7 +127,7 @@ def test_sam2_chooses_the_mask_that_the_official_predictor_chooses(references: d
         for case, points in CASES.items():
             logits, scores = parts.head(*features, *prompts_of(case, points, size, parts.logits_shape[0]))
             best = int(scores[0].argmax())
-            close(thin(logits[:, best : best + 1]), references[f"sam2/{case}/chosen"])
+            assert_close(thin(logits[:, best : best + 1]), references[f"sam2/{case}/chosen"])
 
 
 def prompts_of(

@@ -308,14 +308,17 @@ def test_a_run_goes_on_where_it_stopped(trained: tuple[Path, Trainer], source: S
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "last.pt").write_bytes((trained[0] / "last.pt").read_bytes())
+    log = (trained[0] / "log.jsonl").read_text("utf-8")
+    (folder / "log.jsonl").write_text(log + '{"step": 3, "hours": 9}\n{"step": 4, "ho', "utf-8")
     trainer = Trainer(folder, source, model=SMALL, recipe=RECIPE, device=CPU)
     assert (trainer.step, trainer.seconds) == (2, trained[1].seconds)
     assert equal(trainer.net, trained[1].net) and equal(trainer.average, trained[1].average)
     kept = trained[1].optimiser.state_dict()["state"]
     mine = trainer.optimiser.state_dict()["state"]
     assert kept.keys() == mine.keys() and all(torch.equal(kept[k]["exp_avg"], mine[k]["exp_avg"]) for k in kept)
+    assert [row["step"] for row in log_of(folder)] == [1, 2]
     assert steps(folder, source, 3).step == 3
-    assert [row["step"] for row in log_of(folder)] == [3]
+    assert [row["step"] for row in log_of(folder)] == [1, 2, 3] and log_of(folder)[2]["hours"] < 9
     done = read_checkpoint(folder / "last.pt")
     assert done["step"] == 3 and done["seconds"] > trained[1].seconds
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from maskwright.cli_picture import HEAD, HEIGHT, MARGIN, NEGATIVE, PAPER, POSITIVE, WHITE, Panel, as_seen, sheet
+from maskwright.core.orientation import AS_STORED, SliceOrientation
 from maskwright.core.prompts import Box, Point, Prompts
 
 TOP = HEAD + 40
@@ -46,16 +47,16 @@ def test_a_box_is_drawn_on_its_edges() -> None:
     assert tuple(out[250, 200]) == (0, 0, 0)
 
 
-def test_a_grid_in_lps_is_left_as_it_is() -> None:
+def test_a_slice_without_mirrors_is_left_as_it_is() -> None:
     one = panel(Prompts((Point(3, 4),)))
-    seen = as_seen(one, "LPS")
+    seen = as_seen(one, AS_STORED)
     assert np.array_equal(seen.mask, one.mask) and seen.prompts == one.prompts
 
 
-def test_a_grid_in_ras_is_turned_with_its_clicks() -> None:
+def test_a_mirrored_slice_takes_its_clicks_along() -> None:
     one = panel(Prompts((Point(0, 0), Box(10, 10, 30, 40))))
     one.rgb[0, 0] = 200
-    seen = as_seen(one, "RAS")
+    seen = as_seen(one, SliceOrientation(flip_x=True, flip_y=True))
     assert seen.rgb[47, 95, 0] == 200 and seen.rgb.sum() == 600
     assert np.array_equal(seen.mask, one.mask[::-1, ::-1])
     assert seen.prompts == Prompts((Point(95, 47), Box(66, 8, 86, 38)))

@@ -133,17 +133,6 @@ class SliceTransform:
             borderMode=cv2.BORDER_REPLICATE,
         )
 
-    def mask_to_logits(self, mask: np.ndarray, shape_hw: tuple[int, int], *, strength: float = 6.0) -> np.ndarray:
-        """(Y, X) bool -> (h, w) float32 logits of +-``strength`` to start from; padding is background."""
-        inner_h, inner_w = (max(1, round(n * s / self.size)) for n, s in zip(self.inner_yx, shape_hw, strict=True))
-        shrink = inner_h < mask.shape[0]
-        small = cv2.resize(
-            mask.astype(np.float32), (inner_w, inner_h), interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR
-        )
-        out = np.full(shape_hw, -strength, np.float32)
-        out[:inner_h, :inner_w] = (2 * small - 1) * strength
-        return out
-
     def _slice_to_logits(self, shape_hw: tuple[int, ...]) -> np.ndarray:
         """2 x 3 matrix that takes slice pixels to logit pixels (centres on integers)."""
         rows = []

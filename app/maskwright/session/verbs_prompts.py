@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
 
@@ -24,7 +25,7 @@ FRESH_WITHOUT_STORE = 24
 """The same while the features cannot be stored."""
 
 
-class PromptVerbs(SessionBase):
+class PromptVerbs(SessionBase, ABC):
     """Prompts of the unfinished object on the shown slice."""
 
     def add_prompt(self, prompt: Prompt) -> Changes:
@@ -129,9 +130,9 @@ class PromptVerbs(SessionBase):
             changes |= Changes.failure(error)
         self._emit(changes)
 
+    @abstractmethod
     def _fulfil_wish(self) -> Changes:
-        """Do the commit that waited for its mask, if that is there now."""
-        raise NotImplementedError  # the verbs on objects know how
+        """Do the commit that waited for its mask, if that is there now; the verbs on objects know how."""
 
     # Encode lane: slices -> features.
 

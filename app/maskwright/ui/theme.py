@@ -32,7 +32,6 @@ class Tokens:
     accent_soft: str
     on_accent: str
     danger: str
-    danger_soft: str
     good: str
     warn: str
     canvas: str  # behind the picture
@@ -53,7 +52,6 @@ LIGHT = Tokens(
     accent_soft="#e2eef8",
     on_accent="#ffffff",
     danger="#b3342c",
-    danger_soft="#fbe9e7",
     good="#1f7a55",
     warn="#8f5b00",
     canvas="#1b1f24",
@@ -74,7 +72,6 @@ DARK = Tokens(
     accent_soft="#1c3347",
     on_accent="#08131d",
     danger="#ec7a70",
-    danger_soft="#3a2220",
     good="#5cbf93",
     warn="#dba74a",
     canvas="#0b0d0f",

@@ -61,7 +61,6 @@ class SampleSource:
         rounds: int = 1,
         objects: int = 3,
         medical_share: float = 0.3,
-        held_out: int = 0,
     ) -> None:
         self.datasets = datasets
         self.stores = [open_store(store_root, d, trunk_sha256) for d in datasets]
@@ -70,10 +69,7 @@ class SampleSource:
         for d, store in zip(datasets, self.stores, strict=True):
             ready = store.ready_flags(0)
             pairs = [
-                (n, r)
-                for r in range(min(rounds, ROUNDS))
-                for n in range(held_out if len(d.images) > 4 * held_out else 0, len(d.images))
-                if ready[view_index(d, n, r)]
+                (n, r) for r in range(min(rounds, ROUNDS)) for n in range(len(d.images)) if ready[view_index(d, n, r)]
             ]
             self.views.append(np.array(pairs, int).reshape(-1, 2))
         weights = np.sqrt([float(len(v)) for v in self.views])

@@ -170,6 +170,15 @@ class Trainer:
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.seconds = int(state["step"]), float(state["seconds"])
+        self._forget_later_rows()
+
+    def _forget_later_rows(self) -> None:
+        """Take rows out of the log whose steps were lost with the stop and are done again."""
+        log = self.folder / "log.jsonl"
+        if log.exists():
+            whole = [row for row in log.read_text("utf-8").splitlines() if row.endswith("}")]  # a kill can cut the last
+            rows = [row for row in whole if json.loads(row)["step"] <= self.step]
+            log.write_text("".join(f"{row}\n" for row in rows), "utf-8")
 
 
 def _repeat(maps: Tensor, times: int) -> Tensor:

@@ -15,20 +15,19 @@ from maskwright.ui.tools.window_level import window_level
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A gesture with its name, icon, cursor and whether it makes sense for photos."""
+    """A gesture with its name, icon and cursor."""
 
     id: str
     title: str
     icon: str
     cursor: Qt.CursorShape
     start: Start
-    for_photos: bool = True
 
 
 TOOLS: tuple[Tool, ...] = (
     Tool("smart", "Click or box", "mouse-pointer-click", Qt.CursorShape.CrossCursor, smart),
     Tool("box", "Box", "square-dashed", Qt.CursorShape.CrossCursor, box),
-    Tool("window", "Window and level", "contrast", Qt.CursorShape.SizeAllCursor, window_level, for_photos=False),
+    Tool("window", "Window and level", "contrast", Qt.CursorShape.SizeAllCursor, window_level),
     Tool("pan", "Move the picture", "hand", Qt.CursorShape.OpenHandCursor, pan),
 )
 
