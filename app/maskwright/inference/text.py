@@ -14,6 +14,11 @@ from maskwright.inference.model_folder import REINSTALL, checked_file, checked_g
 from maskwright.inference.ort import make_session, run_session
 
 
+def plain_words(text: str) -> str:
+    """``text`` in lower case, with single spaces and without hyphens: what every tower is trained and asked with."""
+    return " ".join(text.lower().replace("_", " ").replace("-", " ").split())
+
+
 class TextTower:
     """Runs `text.onnx` on the tokens of `tokenizer.json`. The answer to the newest text is kept: a click repeats it.
 
@@ -38,9 +43,7 @@ class TextTower:
 
     def sentence(self, text: str) -> str:
         """What the model reads: the words of a key or the text itself, in lower case, within the template."""
-        words = self._names.get(text.strip(), text)
-        words = " ".join(words.lower().replace("_", " ").replace("-", " ").split())
-        return self._template.replace("{}", words)
+        return self._template.replace("{}", plain_words(self._names.get(text.strip(), text)))
 
     def tokens(self, text: str) -> np.ndarray:
         """Token ids of the sentence, (1, T) int64."""
