@@ -1,4 +1,4 @@
-"""maskwright-models: the side that has torch. features · train · export · evaluate · precompute · import."""
+"""maskwright-models: the side that has torch. volumes · features · train · export · evaluate · precompute · import."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 COMMANDS = {
+    "volumes": "volumes",
     "features": "features",
     "train": "train",
     "export": "export",

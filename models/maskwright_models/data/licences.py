@@ -49,4 +49,22 @@ LICENCES = {
     "sammed2d_demo": Licence("Apache-2.0 (repository)", restricted=False),
     "us_breast_busbra": Licence("none stated; CC BY 4.0 on Zenodo*", restricted=False),
     "us_fetal_head": Licence("none stated; CC BY 4.0 on Zenodo*", restricted=False),
+    # volumes, under the name that the set of their slices has
+    "acdc_cardiac_mr": Licence(
+        "repository code MIT; ACDC terms: research with citation (CC BY-NC-SA 4.0 on its site)*", restricted=True
+    ),
+    "ibsi_lung_ct": Licence("CC BY-NC 3.0", restricted=True),
+    "lung1_chest_ct": Licence("CC BY-NC 3.0 (TCIA NSCLC-Radiomics)", restricted=True),
+    "miccai2012_brain": Licence(
+        "CC BY-NC: scans from OASIS, labels by Neuromorphometrics, Inc. under academic subscription", restricted=True
+    ),
+    "msd_hippocampus": Licence(
+        "no licence file in the repository; Medical Segmentation Decathlon: CC BY-SA 4.0*", restricted=False
+    ),
+    "openms_flair": Licence("CC BY (LICENSE.txt)", restricted=False),
+    "pyradiomics": Licence("BSD-3-Clause (repository)", restricted=False),
+    "sct_spinal_cord": Licence("MIT (repository)", restricted=False),
+    "sts_sarcoma_ct": Licence("CC BY 3.0 (TCIA Soft-tissue-Sarcoma)", restricted=False),
+    "sts_sarcoma_mr": Licence("CC BY 3.0 (TCIA Soft-tissue-Sarcoma)", restricted=False),
+    "sts_sarcoma_pet": Licence("CC BY 3.0 (TCIA Soft-tissue-Sarcoma)", restricted=False),
 }
