@@ -79,6 +79,12 @@ def checked_file(folder: Path, card: ModelCard, role: str) -> Path:
     return path
 
 
+def check_files(folder: Path, card: ModelCard) -> None:
+    """Compare every file of a model with its hash. Raises ModelError like :func:`checked_graph`."""
+    for role, name in card.files.items():
+        (checked_graph if name.endswith(".onnx") else checked_file)(folder, card, role)
+
+
 def installed_folders(user_models: Path | None = None) -> dict[str, Path]:
     """Folders with a card, by id: the bundled ones, then those in ``user_models`` (which win)."""
     from maskwright.assets import models_folder

@@ -177,6 +177,10 @@ class OnnxSegmenter:
             label=card.categories[int(out["category"][0, best])] if card.categories else "",
         )
 
+    def open_encoder(self) -> None:
+        """Open the encoder before the first ``encode``. Raises ModelError where hash or file do not fit."""
+        self._encoder_session()
+
     def _text_tower(self) -> TextTower:
         with self._opening_text:  # a lock of its own: a click never waits for the encoder
             if self._text is None:

@@ -58,21 +58,24 @@ class SessionBase:
         open_store: OpenStore = open_store_on_disk,
         store_budget_bytes: int | None = None,
         encode_ahead: bool = True,
+        model: str = "default",
     ) -> None:
         self._owner = threading.get_ident()
         self._project = project
         self._fixed_project = project is not None
-        self._segmenter = SegmenterSource(segmenter)
         self._store_root = store_root
         self._open_store = open_store
         self._budget_bytes = store_budget_bytes
         self._encode_ahead = encode_ahead
         self._on_changes = on_changes
-        self._read_lane, self._encode_lane, self._head_lane = (
+        self._read_lane, self._model_lane, self._encode_lane, self._head_lane = (
             Lane("open the scan", post),
+            Lane("load the model", post),
             Lane("encode a slice", post),
             Lane("segment", post),
         )
+        self._use(SegmenterSource(segmenter, name=model))
+        self._loading = ""
         self._closed = False
 
         self._worklist = Worklist() if project is None else project.worklist()
@@ -91,8 +94,6 @@ class SessionBase:
         self._fresh: OrderedDict[View, Features] = OrderedDict()
         self._encoding: View | None = None
         self._halted = ""
-        self._head = Head(self._segmenter)
-        self._previews = Previews()
         self._shown: Preview | None = None
         self._requested: PreviewKey | None = None
         self._wish: CommitWish | None = None
@@ -130,6 +131,16 @@ class SessionBase:
     def model_card(self) -> ModelCard | None:
         """What the model is; None until it is loaded, which the first scan that is opened does."""
         return self._segmenter.card
+
+    @property
+    def model_name(self) -> str:
+        """What the settings call the model in use: its id, or its folder."""
+        return self._segmenter.name
+
+    @property
+    def loading_model(self) -> str:
+        """Name of the model that is being loaded to take over; empty when none is."""
+        return self._loading
 
     @property
     def opening(self) -> Path | None:
@@ -232,6 +243,12 @@ class SessionBase:
         return "" if self._history is None else self._history.redo_text
 
     # What verbs are made of.
+
+    def _use(self, segmenter: SegmenterSource) -> None:
+        """Answer with this model from now on; answers of the one before are forgotten."""
+        self._segmenter = segmenter
+        self._head = Head(segmenter)
+        self._previews = Previews()
 
     def _record(self, verb: str, text: str, parts: Iterable[Part]) -> Changes:
         """Write a verb down, then take over the state it leads to. On an error nothing has changed."""

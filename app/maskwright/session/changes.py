@@ -32,6 +32,8 @@ class Changes:
         Which slices are ready, or which one is being encoded.
     history
         What undo and redo would do.
+    model
+        Another model answers.
     busy
         Whether something is being opened, waited for or computed.
     preview
@@ -50,6 +52,7 @@ class Changes:
     labels: bool = False
     features: bool = False
     history: bool = False
+    model: bool = False
     busy: bool = False
     preview: Rectangle | None = None
     message: str = ""

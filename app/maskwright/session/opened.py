@@ -1,11 +1,11 @@
-"""Opened: a scan as a worker read it, with everything that takes time: voxels, fingerprint, feature store."""
+"""Opened: a scan as a worker read it, with everything that takes time: voxels, fingerprint, model, feature store."""
 
 from __future__ import annotations
 
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -23,9 +23,13 @@ if TYPE_CHECKING:
 
 
 class SegmenterSource:
-    """Segmenter that the first worker that needs it loads, while the others wait. Safe from any thread."""
+    """Segmenter that the first worker that needs it loads, while the others wait. Safe from any thread.
 
-    def __init__(self, source: Segmenter | Callable[[], Segmenter]) -> None:
+    ``name`` is what the settings call the model.
+    """
+
+    def __init__(self, source: Segmenter | Callable[[], Segmenter], *, name: str) -> None:
+        self.name = name
         self._source = source
         self._lock = threading.Lock()
         self._segmenter: Segmenter | None = None
@@ -62,6 +66,16 @@ class OpenStore(Protocol):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Encoding:
+    """What makes features of slices, and where they go."""
+
+    segmenter: SegmenterSource
+    store_root: Path
+    open_store: OpenStore
+    budget_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Reading:
     """Frozen request: what to read and how. ``wanted`` is the scan to show if it is among those found at ``path``.
 
@@ -70,10 +84,7 @@ class Reading:
 
     path: Path
     wanted: Path | None
-    segmenter: SegmenterSource
-    store_root: Path
-    open_store: OpenStore
-    budget_bytes: int | None
+    encoding: Encoding
     also: tuple[Path, ...] = ()
 
 
@@ -85,6 +96,8 @@ class Opened:
     ----------
     path
         File or folder of the scan; one of ``found``, all scans at the path that was asked for.
+    segmenter
+        The model whose features these are.
     store, reader
         The same feature store twice, one to write and one to read, each for one thread; None when there is none.
     flags
@@ -102,6 +115,7 @@ class Opened:
     reader: Store | None
     flags: tuple[np.ndarray, np.ndarray, np.ndarray]
     trouble: MaskwrightError | None
+    segmenter: SegmenterSource
 
 
 def read(request: Reading) -> Opened:
@@ -121,15 +135,29 @@ def read(request: Reading) -> Opened:
     volume = open_scan(path)
     identity = fingerprint(volume)
     intensity = intensity_for(volume.voxels, volume.modality)
+    z, y, x = (np.zeros(n, bool) for n in volume.geometry.shape_zyx)
+    source = request.encoding.segmenter
+    bare = Opened(path, found, volume, identity, intensity, None, None, (z, y, x), None, source)
+    return with_model(bare, request.encoding)
+
+
+def with_model(opened: Opened, encoding: Encoding) -> Opened:
+    """The same scan with the features of a model, loaded now if it was not yet, and nothing of the model before."""
+    volume, source = opened.volume, encoding.segmenter
     store, reader, trouble = None, None, None
     flags = [np.zeros(n, bool) for n in volume.geometry.shape_zyx]
     try:
-        segmenter = request.segmenter()
+        segmenter = source()
         store, reader = (
-            request.open_store(
-                volume, identity, segmenter=segmenter, root=request.store_root, intensity=intensity, budget_bytes=budget
+            encoding.open_store(
+                volume,
+                opened.fingerprint,
+                segmenter=segmenter,
+                root=encoding.store_root,
+                intensity=opened.intensity,
+                budget_bytes=budget,
             )
-            for budget in (request.budget_bytes, None)
+            for budget in (encoding.budget_bytes, None)
         )
         flags = [np.array(reader.ready_flags(axis), bool) for axis in range(3)]
     except MaskwrightError as error:
@@ -138,4 +166,5 @@ def read(request: Reading) -> Opened:
         Exception
     ) as error:  # a model or a store that fails in a way nobody foresaw must not keep the scan from opening
         trouble = plain(error, during="prepare the model")
-    return Opened(path, found, volume, identity, intensity, store, reader, (flags[0], flags[1], flags[2]), trouble)
+    z, y, x = flags
+    return replace(opened, store=store, reader=reader, flags=(z, y, x), trouble=trouble, segmenter=source)

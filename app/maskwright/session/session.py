@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from maskwright.session.changes import Changes
 from maskwright.session.steps import DoneChange, DraftChange, LabelChange
-from maskwright.session.verbs_scans import ScanVerbs
+from maskwright.session.verbs_models import ModelVerbs
 
 
-class Session(ScanVerbs):
+class Session(ModelVerbs):
     """A project at work: the scan that is shown, its annotation, and the workers behind it.
 
     Verbs return what they changed, and raise MaskwrightError when they cannot be done: then nothing has changed.
@@ -31,6 +31,8 @@ class Session(ScanVerbs):
         Disk space for all feature stores together, None for no limit.
     encode_ahead
         Whether slices are encoded before they are clicked.
+    model
+        What the settings call the model: its id, or its folder.
     """
 
     def undo(self) -> Changes:
@@ -80,7 +82,7 @@ class Session(ScanVerbs):
             return
         self._flush_quietly()
         self._closed = True
-        lanes = (self._read_lane, self._head_lane, self._encode_lane)
+        lanes = (self._read_lane, self._model_lane, self._head_lane, self._encode_lane)
         for lane in lanes:
             lane.stop(timeout_s=0)
         for lane in lanes:  # each has at most the job it is at

@@ -16,7 +16,7 @@ from maskwright.session import snapshot
 from maskwright.session.changes import Changes
 from maskwright.session.history import History
 from maskwright.session.jobs import Outcome
-from maskwright.session.opened import Opened, Reading, read
+from maskwright.session.opened import Encoding, Opened, Reading, SegmenterSource, read, with_model
 from maskwright.session.place import Placed, place
 from maskwright.session.project import Project, default_folder, folder_of_scan, note_moved, note_scan
 from maskwright.session.steps import DoneChange, ScanState
@@ -133,7 +133,10 @@ class ScanVerbs(LabelVerbs):
         if project is not None and scan is None:
             shown = project.shown()
             wanted = next((one.path for one in self._list_of(project) if one.id == shown), None)
-        return Reading(path, wanted, self._segmenter, self._store_root, self._open_store, self._budget_bytes)
+        return Reading(path, wanted, self._encoding_with(self._segmenter))
+
+    def _encoding_with(self, segmenter: SegmenterSource) -> Encoding:
+        return Encoding(segmenter, self._store_root, self._open_store, self._budget_bytes)
 
     def _read_now(self, project: Project | None, path: Path, *, scan: int | None = None) -> Changes:
         self._begin(project, None)
@@ -160,7 +163,12 @@ class ScanVerbs(LabelVerbs):
         try:
             if outcome.error is not None:
                 raise outcome.error
-            changes = self._adopt(project, path, outcome.value, scan=scan)
+            opened: Opened = outcome.value
+            if opened.segmenter is not self._segmenter:  # another model was taken into use meanwhile
+                work = partial(with_model, opened, self._encoding_with(self._segmenter))
+                self._read_lane.submit(work, partial(self._was_read, project, path, scan))
+                return
+            changes = self._adopt(project, path, opened, scan=scan)
         except MaskwrightError as error:
             changes = Changes.failure(error)
         self._begin(None, None)
@@ -197,26 +205,28 @@ class ScanVerbs(LabelVerbs):
     def _show(
         self, placed: Placed, opened: Opened, state: ScanState, history: History, view: View | None, label: int | None
     ) -> Changes:
-        if self._requested is not None:
-            self._head_lane.cancel()
         volume = opened.volume
         view = view or volume.middle()
-        self._worklist, self._opened, self._state, self._history = placed.worklist, opened, state, history
+        self._worklist, self._state, self._history = placed.worklist, state, history
         self._view = View(view.axis, min(view.index, volume.n_slices(view.axis) - 1))
         self._choose_label(label)
-        self._active_object = None
+        self._active_object = self._wish = None
+        changes = _EVERYTHING | Changes(message=placed.message) | self._take_features(opened)
+        return changes | self._update_preview() | self._encode_next()
+
+    def _take_features(self, opened: Opened) -> Changes:
+        """Go on with the features of another scan, or of another model: jobs on those before no longer count."""
+        if self._requested is not None:
+            self._head_lane.cancel()
+        self._opened = opened
         self._ready = tuple(flags.copy() for flags in opened.flags)
         self._fresh.clear()
         self._encoding = None
-        self._shown = self._requested = self._wish = self._clicked_at = None
+        self._shown = self._requested = self._clicked_at = None
         # without a model, or a place for features, nothing is encoded until the user clicks
         self._halted = {type(None): "", StoreError: "store"}.get(type(opened.trouble), "encoder")
-        changes = _EVERYTHING | Changes(message=placed.message)
-        if opened.store is not None:
-            changes |= Changes(message=opened.store.notice)
-        if opened.trouble is not None:
-            changes |= Changes.failure(opened.trouble)
-        return changes | self._update_preview() | self._encode_next()
+        changes = Changes(features=True, message="" if opened.store is None else opened.store.notice)
+        return changes if opened.trouble is None else changes | Changes.failure(opened.trouble)
 
     def _list_of(self, project: Project) -> Worklist:
         return self._worklist if project is self._project else project.worklist()
