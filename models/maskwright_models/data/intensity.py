@@ -139,7 +139,7 @@ def jpeg(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if pixels.ndim == 3:
         pixels = pixels[..., ::-1]
     encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-    decoded = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED).astype(np.float32)
+    decoded = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED), np.float32)
     return decoded if decoded.ndim == 2 else np.ascontiguousarray(decoded[..., ::-1])
 
 
