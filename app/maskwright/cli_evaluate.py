@@ -17,6 +17,7 @@ EXAMPLES = """\
 The folder holds images/NAME.jpg|png and masks/NAME.png or NAME#K.png (255 object, 0 background, 128 ignored).
 Each click is the point of the error farthest from its border; NoC@t is the mean number of clicks to an IoU of t,
 with 20 where it is never reached; NoF@t counts those (Sofiiuk et al., RITM, 2021).
+With --json, "details" has the mean curve, its largest fall, the figures by object size, and the reliability table.
 """
 
 
@@ -51,22 +52,40 @@ def _run(arguments: argparse.Namespace) -> int:
         )
     summary = found.summary()
     if arguments.json:
-        print_json({**summary, "curves": dict(zip(found.names, found.curves.round(4).tolist(), strict=True))})
+        print_json(
+            {
+                **summary,
+                "details": found.details(),
+                "curves": dict(zip(found.names, found.curves.round(4).tolist(), strict=True)),
+            }
+        )
     else:
-        print("\n".join(_lines(summary)))
+        print("\n".join(_lines(summary, found.details())))
     return 0
 
 
-def _lines(summary: dict[str, Any]) -> list[str]:
+def _lines(summary: dict[str, Any], details: dict[str, Any]) -> list[str]:
     def row(*keys: str) -> str:
         return "   ".join(f"{_name(key)} {summary[key]:g}" for key in keys if key in summary)
 
+    sizes = "   ".join(
+        f"{name} {part['iou@1']:.3f} to {part['curve'][-1]:.3f} ({part['objects']})"
+        for name, part in details["sizes"].items()
+    )
+    fall = (
+        f"it falls by {details['largest_drop']:.4f} at click {details['largest_drop_at']}"
+        if details["largest_drop_at"]
+        else "it never falls"
+    )
     return [
         f"{summary['folder']}: {summary['objects']} objects in {summary['images']} images, "
         f"model {summary['model']}, {summary['prompt']} first",
         row("noc@80", "noc@85", "noc@90", "nof@80", "nof@85", "nof@90"),
         row("iou@1", "iou@2", "iou@3", "iou@5"),
         row("dice@1", "dice@3", "dice@5"),
+        f"mean IoU over clicks: {' '.join(f'{v:.3f}' for v in details['curve'][:10])}; {fall}",
+        f"IoU at first and at last, by share of the image (objects): {sizes}",
+        f"predicted against real IoU: calibration error {details['ece']:.3f} over {details['answers']} answers",
         f"encode {summary['encode_ms_median']:g} ms, click {summary['click_ms_median']:g} ms (median), "
         f"{summary['click_ms_p95']:g} ms (95 %)",
     ]

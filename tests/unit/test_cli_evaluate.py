@@ -72,7 +72,8 @@ def test_figures_are_those_of_the_independent_program(
     noc.main()
     theirs = json.loads(capsys.readouterr().out)
     ours = evaluated([str(folder), *options], capsys)
-    curves = ours.pop("curves")
+    curves, details = ours.pop("curves"), ours.pop("details")
+    assert details["curve"][0] == theirs["iou@1"]
     assert len(curves) == theirs["objects"]
     for one in (ours, theirs):
         for name in ("model", *TIMES):
@@ -90,7 +91,8 @@ def test_one_encode_an_image_and_the_text_for_people(
     assert lines[0] == "set: 5 objects in 3 images, model fake, click first"
     assert lines[1].startswith("NoC@80 ") and "NoF@90 " in lines[1]
     assert lines[2].startswith("IoU@1 ") and lines[3].startswith("Dice@1 ")
-    assert lines[4].startswith("encode ") and len(lines) == 5
+    assert lines[4].startswith("mean IoU over clicks: ") and "1-5 % " in lines[5] and "calibration error" in lines[6]
+    assert lines[7].startswith("encode ") and len(lines) == 8
     assert err == ""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,47 +12,105 @@ import numpy as np
 
 from maskwright.core.errors import ScanError
 from maskwright.core.features import Features
-from maskwright.core.metrics import dice_of_iou, iou
+from maskwright.core.mask import Mask
+from maskwright.core.metrics import calibration_error, dice_of_iou, iou, reliability
 from maskwright.core.prompts import Box, Point, Prompts, Text
-from maskwright.core.protocol import EvaluationItem, clicks_to_reach, deepest_error
+from maskwright.core.protocol import (
+    SIZE_CLASSES,
+    EvaluationItem,
+    clicks_to_reach,
+    deepest_error,
+    largest_drop,
+    size_class,
+)
 from maskwright.inference.segmenter import Segmenter
 
 THRESHOLDS = (0.80, 0.85, 0.90)
 PROMPTS = ("click", "box", "text")
 ENOUGH_CLICKS = 5
 """A curve that has reached the last threshold is followed to this click, and then taken as level."""
+MONOTONE_TOLERANCE = 0.002
+"""A mean curve counts as monotone while it never falls this far below its best so far, within ten clicks."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluation:
-    """Curves (objects, clicks) of IoU with the mask file names, and the timings in milliseconds."""
+    """What a model did with the objects of a set.
+
+    ``curves`` (objects, clicks) float64 IoU after each click, level after the last one that was needed; ``scores`` the
+    IoU that the model predicted, NaN where no click was needed; ``shares`` of the image that each object takes;
+    ``kept`` the masks after the clicks that were asked for, one dictionary an object. Times in milliseconds.
+    """
 
     folder: str
     model: str
     prompt: str
+    modality: str
     names: tuple[str, ...]
     curves: np.ndarray
+    scores: np.ndarray
+    shares: tuple[float, ...]
+    kept: tuple[Mapping[int, Mask], ...]
     encode_ms: tuple[float, ...]
     click_ms: tuple[float, ...]
 
     def summary(self) -> dict[str, Any]:
         """The figures of the protocol, rounded as papers do."""
-        clicks = self.curves.shape[1]
-        at = {k: self.curves[:, k - 1] for k in (1, 2, 3, 5) if k <= clicks}
         return {
             "folder": self.folder,
             "model": self.model,
             "prompt": self.prompt,
             "objects": len(self.curves),
             "images": len(self.encode_ms),
-            **{f"noc@{_percent(t)}": round(float(np.mean(clicks_to_reach(self.curves, t))), 3) for t in THRESHOLDS},
-            **{f"nof@{_percent(t)}": int((self.curves.max(1) < t).sum()) for t in THRESHOLDS},
-            **{f"iou@{k}": round(float(v.mean()), 4) for k, v in at.items()},
-            **{f"dice@{k}": round(float(np.mean(dice_of_iou(v))), 4) for k, v in at.items() if k != 2},
+            **figures(self.curves),
             "encode_ms_median": round(statistics.median(self.encode_ms), 1),
             "click_ms_median": round(statistics.median(self.click_ms), 2),
             "click_ms_p95": round(float(np.percentile(self.click_ms, 95)), 2),
         }
+
+    def details(self) -> dict[str, Any]:
+        """What the protocol does not ask for: modality, mean curve and its largest fall, sizes, calibration.
+
+        ``curve`` is the mean IoU after 1, 2, ... clicks; ``reliability`` has (count, mean predicted, mean real IoU)
+        of 15 bins over all answers, ``ece`` their expected calibration error.
+        """
+        mean = self.curves.mean(0)
+        fall, at = largest_drop(mean)
+        scores, real = self.pairs()
+        table = reliability(scores, real)
+        classes = np.array([size_class(share) for share in self.shares])
+        parts = {name: self.curves[classes == name] for name, _ in SIZE_CLASSES}
+        return {
+            "modality": self.modality,
+            "curve": mean.round(4).tolist(),
+            "largest_drop": round(fall, 4),
+            "largest_drop_at": at,
+            "monotone": fall <= MONOTONE_TOLERANCE,
+            "answers": len(scores),
+            "ece": round(calibration_error(table), 4),
+            "reliability": [[n, round(s, 4), round(r, 4)] for n, s, r in table],
+            "sizes": {
+                name: {"objects": len(part), **figures(part), "curve": part.mean(0).round(4).tolist()}
+                for name, part in parts.items()
+                if len(part)
+            },
+        }
+
+    def pairs(self) -> tuple[np.ndarray, np.ndarray]:
+        """Predicted and real IoU of every answer that was given, (N,) float64 each."""
+        answered = ~np.isnan(self.scores)
+        return self.scores[answered], self.curves[answered]
+
+
+def figures(curves: np.ndarray) -> dict[str, float]:
+    """NoC, NoF, IoU and Dice of (objects, clicks) curves, rounded as papers do."""
+    at = {k: curves[:, k - 1] for k in (1, 2, 3, 5) if k <= curves.shape[1]}
+    return {
+        **{f"noc@{_percent(t)}": round(float(np.mean(clicks_to_reach(curves, t))), 3) for t in THRESHOLDS},
+        **{f"nof@{_percent(t)}": int((curves.max(1) < t).sum()) for t in THRESHOLDS},
+        **{f"iou@{k}": round(float(v.mean()), 4) for k, v in at.items()},
+        **{f"dice@{k}": round(float(np.mean(dice_of_iou(v))), 4) for k, v in at.items() if k != 2},
+    }
 
 
 def evaluate(
@@ -68,12 +126,32 @@ def evaluate(
 
     Raises ScanError where nothing is to be measured.
     """
-    if prompt not in PROMPTS:
-        raise ValueError(f"prompt is one of {PROMPTS}, not {prompt!r}")
-    names: list[str] = []
-    curves: list[list[float]] = []
+    runs = evaluate_prompts(
+        items, segmenter=segmenter, name=name, prompts=(prompt,), clicks=clicks, on_object=on_object
+    )
+    return runs[prompt]
+
+
+def evaluate_prompts(
+    items: Sequence[EvaluationItem],
+    *,
+    segmenter: Segmenter,
+    name: str,
+    prompts: Sequence[str],
+    clicks: int = 20,
+    keep: Collection[int] = (),
+    on_object: Callable[[int, int], None] | None = None,
+) -> dict[str, Evaluation]:
+    """Run the protocol once for each kind of first prompt; an image is encoded once for all of them.
+
+    ``keep`` are the clicks whose masks are kept. A kind of prompt for which there is no object is left out of the
+    answer; ScanError where that is all of them.
+    """
+    for prompt in prompts:
+        if prompt not in PROMPTS:
+            raise ValueError(f"prompt is one of {PROMPTS}, not {prompt!r}")
+    runs: dict[str, list[_Run]] = {prompt: [] for prompt in prompts}
     encode_ms: list[float] = []
-    click_ms: list[float] = []
     last: tuple[str, Features] | None = None
     for done, item in enumerate(items):
         if last is None or last[0] != item.image_name:
@@ -82,26 +160,61 @@ def evaluate(
             last = item.image_name, segmenter.encode(image)
             encode_ms.append(1e3 * (time.perf_counter() - start))
         raw = item.mask()
-        if (raw == 255).any() and (prompt != "text" or item.text):
-            first = _first_prompt(prompt, raw == 255, item.text)
-            curve = _curve(segmenter, last[1], raw, first=first, clicks=clicks, click_ms=click_ms)
-            names.append(item.mask_name)
-            curves.append(curve + [curve[-1]] * (clicks - len(curve)))
+        if (raw == 255).any():
+            for prompt in prompts:
+                if prompt != "text" or item.text:
+                    first = first_prompt(prompt, raw == 255, item.text)
+                    runs[prompt].append(_run(segmenter, last[1], item, raw, first=first, clicks=clicks, keep=keep))
         if on_object is not None:
             on_object(done + 1, len(items))
-    if not curves:
-        what = "no object with a label" if prompt == "text" else "no object to measure"
+    if not any(runs.values()):
+        what = "no object with a label" if tuple(prompts) == ("text",) else "no object to measure"
         raise ScanError(what, path=name, hint="Masks are PNG files with 255 where the object is.")
-    model = segmenter.card.id
-    return Evaluation(name, model, prompt, tuple(names), np.array(curves), tuple(encode_ms), tuple(click_ms))
+    found = {}
+    for prompt, done in runs.items():
+        if done:
+            found[prompt] = Evaluation(
+                folder=name,
+                model=segmenter.card.id,
+                prompt=prompt,
+                modality=items[0].modality,
+                names=tuple(run.name for run in done),
+                curves=np.array([run.curve + [run.curve[-1]] * (clicks - len(run.curve)) for run in done]),
+                scores=np.array([run.scores + [np.nan] * (clicks - len(run.scores)) for run in done]),
+                shares=tuple(run.share for run in done),
+                kept=tuple(run.kept for run in done),
+                encode_ms=tuple(encode_ms),
+                click_ms=tuple(ms for run in done for ms in run.click_ms),
+            )
+    return found
 
 
-def _curve(
-    segmenter: Segmenter, features: Features, raw: np.ndarray, *, first: Prompts, clicks: int, click_ms: list[float]
-) -> list[float]:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Run:
+    """One object: what was answered, click by click."""
+
+    name: str
+    share: float
+    curve: list[float]
+    scores: list[float]
+    click_ms: list[float]
+    kept: dict[int, Mask]
+
+
+def _run(
+    segmenter: Segmenter,
+    features: Features,
+    item: EvaluationItem,
+    raw: np.ndarray,
+    *,
+    first: Prompts,
+    clicks: int,
+    keep: Collection[int],
+) -> _Run:
     truth, valid = raw == 255, raw != 128
+    run = _Run(item.mask_name, float(truth.mean()), [], [], [], {})
     prediction, free = np.zeros_like(truth), np.ones(truth.shape, np.float32)
-    prompts, previous, curve = first, None, []
+    prompts, previous = first, None
     for k in range(clicks):
         if k or not first:
             click = deepest_error(prediction, truth, valid, free)
@@ -112,15 +225,22 @@ def _curve(
             prompts = prompts.add(Point(float(x), float(y), positive=positive))
         start = time.perf_counter()
         previous = segmenter.segment(features, prompts, previous=previous)
-        click_ms.append(1e3 * (time.perf_counter() - start))
+        run.click_ms.append(1e3 * (time.perf_counter() - start))
         prediction = np.asarray(previous.mask, bool)
-        curve.append(iou(prediction, truth, valid))
-        if curve[-1] >= THRESHOLDS[-1] and len(curve) >= ENOUGH_CLICKS:
+        run.curve.append(iou(prediction, truth, valid))
+        run.scores.append(previous.score)
+        if k + 1 in keep:
+            run.kept[k + 1] = Mask.from_array(prediction)
+        if run.curve[-1] >= THRESHOLDS[-1] and len(run.curve) >= ENOUGH_CLICKS:
             break
-    return curve
+    for k in keep:  # a click that was not needed leaves the mask as it was
+        if k not in run.kept and k <= clicks:
+            run.kept[k] = Mask.from_array(prediction)
+    return run
 
 
-def _first_prompt(kind: str, truth: np.ndarray, text: str) -> Prompts:
+def first_prompt(kind: str, truth: np.ndarray, text: str) -> Prompts:
+    """What comes before the clicks: nothing, the tight box of the (Y, X) bool ``truth``, or its label."""
     if kind == "box":
         ys, xs = np.nonzero(truth)
         return Prompts().add(Box(float(xs.min()), float(ys.min()), float(xs.max() + 1), float(ys.max() + 1)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from maskwright.core.metrics import dice, dice_of_iou, iou
+from maskwright.core.metrics import calibration_error, dice, dice_of_iou, iou, reliability
 
 
 def rectangle(y0: int, x0: int, y1: int, x1: int) -> np.ndarray:
@@ -36,3 +36,18 @@ def test_pixels_that_do_not_count() -> None:
 
 def test_dice_of_an_iou_is_that_of_the_masks() -> None:
     assert np.allclose(dice_of_iou(np.array([0, 1 / 3, 0.5, 1])), [0, 0.5, 2 / 3, 1])
+
+
+def test_reliability_counts_answers_by_what_was_predicted() -> None:
+    scores, real = np.array([0.05, 0.15, 0.55, 0.6, 0.99, 1.0, 1.2]), np.array([0.0, 0.3, 0.5, 0.9, 1.0, 0.8, 0.6])
+    table = reliability(scores, real, bins=5)
+    assert [row[0] for row in table] == [2, 0, 1, 1, 3]
+    assert np.allclose([row[1:] for row in table], [(0.1, 0.15), (0, 0), (0.55, 0.5), (0.6, 0.9), (3.19 / 3, 0.8)])
+    assert np.isclose(calibration_error(table), (2 * 0.05 + 0.05 + 0.3 + 3 * (3.19 / 3 - 0.8)) / 7)
+
+
+def test_an_honest_score_has_no_calibration_error() -> None:
+    real = np.linspace(0, 1, 400)
+    assert calibration_error(reliability(real, real)) == 0
+    assert np.isclose(calibration_error(reliability(np.full(400, 0.9), real)), 0.4)
+    assert calibration_error(reliability(real[:0], real[:0])) == 0

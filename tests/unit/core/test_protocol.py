@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
+import pytest
 
-from maskwright.core.protocol import clicks_to_reach, deepest_error
+from maskwright.core.protocol import (
+    central_point,
+    clicks_to_reach,
+    deepest_error,
+    largest_drop,
+    random_error,
+    size_class,
+)
 
 SHAPE = (40, 60)
 NOTHING, ALL, FREE = np.zeros(SHAPE, bool), np.ones(SHAPE, bool), np.ones(SHAPE, np.float32)
@@ -64,3 +73,74 @@ def test_a_curve_arrives_at_its_first_click_over_the_threshold_or_counts_in_full
     curves = np.array([[0.5, 0.8, 0.7, 0.95], [0.1, 0.2, 0.3, 0.4], [0.9, 0.9, 0.9, 0.9]])
     assert clicks_to_reach(curves, 0.8).tolist() == [2, 4, 1]
     assert clicks_to_reach(curves, 0.95).tolist() == [4, 4, 4]
+
+
+def whole_image_click(
+    prediction: np.ndarray, truth: np.ndarray, valid: np.ndarray, free: np.ndarray
+) -> tuple[int, int, bool] | None:
+    """The rule as papers write it: the transform of the whole image."""
+
+    def depth(error: np.ndarray) -> np.ndarray:
+        padded = np.pad(error.astype(np.uint8), 1)
+        return cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1] * free
+
+    missed, surplus = depth(truth & ~prediction & valid), depth(~truth & prediction & valid)
+    positive = bool(missed.max() > surplus.max())
+    distance = missed if positive else surplus
+    if distance.max() == 0:
+        return None
+    y, x = np.unravel_index(int(distance.argmax()), distance.shape)
+    return int(x), int(y), positive
+
+
+def test_the_box_round_the_error_gives_the_click_of_the_whole_image() -> None:
+    rng = np.random.default_rng(5)
+    y, x = np.mgrid[:70, :110]
+    seen = 0
+    for round_ in range(40):
+        disks = [(x - rng.integers(0, 110)) ** 2 + (y - rng.integers(0, 70)) ** 2 <= r**2 for r in (6, 14, 14, 20)]
+        truth, valid = disks[0] | disks[1], rng.random(truth_shape := x.shape) < 0.999
+        prediction = (
+            np.roll(truth, int(rng.integers(-3, 4)), 1) | disks[2 + round_ % 2] if round_ % 3 else truth & ~truth
+        )
+        free = np.ones(truth_shape, np.float32)
+        for _ in range(5):
+            click = deepest_error(prediction, truth, valid, free)
+            assert click == whole_image_click(prediction, truth, valid, free)
+            if click is None:
+                break
+            free[click[1], click[0]] = 0
+            seen += 1
+    assert seen > 150
+
+
+def test_random_errors_are_wrong_pixels_of_both_signs() -> None:
+    truth, prediction = rectangle(10, 10, 20, 20), rectangle(12, 10, 24, 20)
+    valid, rng = ~rectangle(22, 0, 40, 60), np.random.default_rng(1)
+    clicks = [random_error(prediction, truth, valid, rng) for _ in range(200)]
+    assert {c[:2] for c in clicks if c is not None and c[2]} == {(x, y) for x in range(10, 20) for y in (10, 11)}
+    assert {c[:2] for c in clicks if c is not None and not c[2]} == {(x, y) for x in range(10, 20) for y in (20, 21)}
+    assert random_error(truth, truth, ALL, rng) is None
+
+
+def test_the_first_random_point_is_near_the_centre_of_the_object() -> None:
+    truth, rng = rectangle(10, 20, 21, 31), np.random.default_rng(1)
+    points = [central_point(truth, rng) for _ in range(300)]
+    far = [np.hypot(x - 25, y - 15) for x, y in points]
+    assert max(far) < 4.6 and len(set(points)) > 40
+    assert central_point(rectangle(3, 4, 4, 5), rng) == (4, 3)
+
+
+@pytest.mark.parametrize(
+    ("share", "name"),
+    [(0.0, "<1 %"), (0.01, "1-5 %"), (0.0499, "1-5 %"), (0.05, "5-20 %"), (0.2, ">20 %"), (1, ">20 %")],
+)
+def test_sizes_are_shares_of_the_image(share: float, name: str) -> None:
+    assert size_class(share) == name
+
+
+def test_a_slow_slide_is_a_drop_as_well() -> None:
+    assert largest_drop(np.array([0.5, 0.6, 0.7])) == (0.0, 0)
+    fall, at = largest_drop(np.array([0.5, 0.8, 0.79, 0.78, 0.9, 0.89]))
+    assert (round(fall, 6), at) == (0.02, 4)
+    assert largest_drop(np.array([0.5] * 10 + [0.1])) == (0.0, 0)

@@ -18,7 +18,7 @@ from maskwright.core.preprocess import Intensity
 from maskwright.core.prompts import Box, Point, Prompts, Text
 from maskwright.core.protocol import EvaluationItem
 from maskwright.inference import Segmentation
-from maskwright.inference.evaluate import evaluate
+from maskwright.inference.evaluate import evaluate, evaluate_prompts
 from maskwright.io.evaluation_set import read_evaluation_set
 from tests.fakes import FAKE_CARD
 
@@ -204,3 +204,54 @@ def test_few_clicks_give_few_figures() -> None:
     summary: dict[str, Any] = evaluate([item(square())], segmenter=Exact(2), name="set", clicks=2).summary()
     assert {k: v for k, v in summary.items() if k[:3] in ("iou", "dic")} == {"iou@1": 0.0, "iou@2": 1.0, "dice@1": 0.0}
     assert (summary["folder"], summary["model"], summary["prompt"], summary["objects"]) == ("set", "fake", "click", 1)
+
+
+def test_several_first_prompts_share_the_encodes_and_change_nothing(folder: Path) -> None:
+    items = read_evaluation_set(folder)
+    together = Grower()
+    found = evaluate_prompts(items, segmenter=together, name="set", prompts=("click", "box", "text"), clicks=6)
+    assert together.encoded == 3
+    for prompt, one in found.items():
+        alone = evaluate(items, segmenter=Grower(), name="set", prompt=prompt, clicks=6)
+        assert one.names == alone.names and np.array_equal(one.curves, alone.curves) and one.prompt == prompt
+    assert len(found["text"].names) == 3 and len(found["click"].names) == 5
+
+
+def test_a_first_prompt_without_objects_is_left_out() -> None:
+    found = evaluate_prompts([item(square())], segmenter=Exact(1), name="set", prompts=("click", "text"))
+    assert list(found) == ["click"]
+
+
+class Scored(Grower):
+    """Each click adds a fifth of the object, but the third gives one back; says 0.1 more than it reaches."""
+
+    def segment(self, features: Features, prompts: Prompts, *, previous: Segmentation | None = None) -> Segmentation:
+        truth = features.arrays[0] > 0
+        rows = np.flatnonzero(truth.any(1))
+        n = {1: 1, 2: 2, 3: 1}.get(len(prompts), 5)
+        mask = truth.copy()
+        mask[rows[0] + n * len(rows) // 5 :] = False
+        return Segmentation(mask, np.zeros((16, 16), np.float32), n / 5 + 0.1)
+
+
+def test_details_of_curve_sizes_and_calibration() -> None:
+    def of(mask: np.ndarray) -> EvaluationItem:
+        return EvaluationItem(f"{mask.sum()}.png", f"{mask.sum()}.png", lambda: mask, lambda: mask, "", "ct")
+
+    small, large = square(20, 25), square(10, 60)
+    items = [of(small), of(large)]
+    run = evaluate_prompts(items, segmenter=Scored(), name="set", prompts=("click",), clicks=12, keep=(1, 3, 10))[
+        "click"
+    ]
+    details = run.details()
+    assert details["modality"] == "ct"
+    assert details["curve"] == [0.2, 0.4, 0.2] + [1.0] * 9
+    assert (details["largest_drop"], details["largest_drop_at"], details["monotone"]) == (0.2, 3, False)
+    # Clicks 1 to 4, then nothing is wrong any more: eight answers, each 0.1 too sure of itself.
+    assert details["answers"] == 8 and np.isclose(details["ece"], 0.1)
+    assert sum(row[0] for row in details["reliability"]) == 8 and len(details["reliability"]) == 15
+    assert {k: v["objects"] for k, v in details["sizes"].items()} == {"<1 %": 1, ">20 %": 1}
+    assert details["sizes"]["<1 %"]["noc@90"] == 4.0 and details["sizes"]["<1 %"]["curve"] == details["curve"]
+    assert [sorted(k) for k in run.kept] == [[1, 3, 10]] * 2
+    assert run.kept[1][10].area == (large == 255).sum() and run.kept[1][3].area == run.kept[1][1].area
+    json.dumps(details)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from maskwright.core.errors import ScanError
-from maskwright.io.evaluation_set import read_evaluation_set
+from maskwright.io.evaluation_set import labels_under, modality_of, read_evaluation_set
 
 
 def save(path: Path, pixels: np.ndarray) -> None:
@@ -99,3 +99,61 @@ def test_files_are_read_when_they_are_asked_for_and_a_broken_one_is_named(folder
     (folder / "masks" / "d.png").unlink()
     with pytest.raises(ScanError, match=r"cannot be read \(No such file or directory\)"):
         items[3].mask()
+
+
+@pytest.mark.parametrize(
+    ("name", "modality"),
+    [
+        ("berkeley", "photo"),
+        ("coco_mval", "photo"),
+        ("medical_btcv_ct_abdomen", "ct"),
+        ("medical_covid_cxr", "xray"),
+        ("medical_ct_head_hemorrhage_bhsd", "ct"),
+        ("medical_dental_panoramic", "xray"),
+        ("medical_derm_ham10000", "dermoscopy"),
+        ("medical_em_membrane_isbi2012", "em"),
+        ("medical_endo_polyp_kvasir", "endoscopy"),
+        ("medical_fundus_vessels", "fundus"),
+        ("medical_mr_spine_spider", "mr"),
+        ("medical_nuclei_dsb2018", "microscopy"),
+        ("medical_us_fetal_head", "ultrasound"),
+        ("medical_histo_glas_glands", "histology"),
+    ],
+)
+def test_the_name_of_a_set_tells_its_modality_unless_a_file_does(tmp_path: Path, name: str, modality: str) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    assert modality_of(folder) == modality
+    (folder / "modality.txt").write_text(" PET\n", "utf-8")
+    assert modality_of(folder) == "pet"
+
+
+def test_items_know_their_modality(folder: Path) -> None:
+    assert {i.modality for i in read_evaluation_set(folder)} == {"photo"}
+    (folder / "modality.txt").write_text("ct", "utf-8")
+    assert {i.modality for i in read_evaluation_set(folder)} == {"ct"}
+
+
+def test_objects_of_given_labels_alone_are_spread_over_the_folder(folder: Path) -> None:
+    (folder / "labels.csv").write_text("b#10.png,Left  Kidney\nb#2.png,liver\nd.png,left kidney\nä#1.png,\n", "utf-8")
+    found = read_evaluation_set(folder, labels={"left kidney"})
+    assert [i.mask_name for i in found] == ["b#10.png", "d.png"]
+    assert [i.mask_name for i in read_evaluation_set(folder, labels={"left kidney"}, limit=1)] == ["b#10.png"]
+    assert read_evaluation_set(folder, labels={"spleen"}) == []
+
+
+def test_the_labels_of_training_data_of_every_layout(tmp_path: Path) -> None:
+    for name, text in {
+        "natural/A/labels.csv": "file,index,label\na.png,1,Cat\na.png,2,\n",
+        "medical/B/labels.csv": "m#1.png,left  kidney\n\n",
+        "volumes/C/meta.json": '{"classes": {"1": "Spleen", "2": "cat"}}',
+        "volumes/D/meta.json": "{}",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text(text, "utf-8")
+    assert labels_under(tmp_path) == {"cat", "left kidney", "spleen"}
+    with pytest.raises(ScanError, match="no data with labels"):
+        labels_under(tmp_path / "volumes" / "D")
+    (tmp_path / "volumes/D/meta.json").write_text("{", "utf-8")
+    with pytest.raises(ScanError, match="not readable"):
+        labels_under(tmp_path)
