@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import gzip
-import io
 import json
-import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from maskwright.core.errors import ModelError
+from maskwright_models.arrays_only import load_arrays
 
 if TYPE_CHECKING:
     import numpy as np
@@ -158,31 +157,6 @@ def _full_vocabulary(merges: Sequence[Sequence[str]]) -> dict[str, int]:
     return {word: i for i, word in enumerate(words)}
 
 
-class _ArraysOnly(pickle.Unpickler):
-    """Reads numbers, texts, containers and numpy arrays; everything else that a pickle can name is refused."""
-
-    def find_class(self, module: str, name: str) -> Any:  # noqa: D102
-        import numpy as np
-        from numpy._core import multiarray, numeric
-
-        known: dict[tuple[str, str], Any] = {("numpy", "ndarray"): np.ndarray, ("numpy", "dtype"): np.dtype}
-        for core in ("numpy.core", "numpy._core"):  # before and since numpy 2
-            known[f"{core}.multiarray", "_reconstruct"] = getattr(multiarray, "_reconstruct")  # noqa: B009
-            known[f"{core}.multiarray", "scalar"] = multiarray.scalar
-            known[f"{core}.numeric", "_frombuffer"] = getattr(numeric, "_frombuffer")  # noqa: B009
-        known["_codecs", "encode"] = _latin1
-        if (module, name) not in known:
-            raise pickle.UnpicklingError(f"it would run {module}.{name}")
-        return known[module, name]
-
-
-def _latin1(text: str, encoding: str) -> bytes:
-    """How old pickles write bytes."""
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"bytes in {encoding}")
-    return text.encode(encoding)
-
-
 def read_categories(path: Path) -> Categories:
     """Category names and vectors from the published pickle, read as data alone.
 
@@ -191,7 +165,7 @@ def read_categories(path: Path) -> Categories:
     import numpy as np
 
     try:
-        weights, names, to_index, from_index = _ArraysOnly(io.BytesIO(path.read_bytes())).load()
+        weights, names, to_index, from_index = load_arrays(path.read_bytes())
         weights = np.array(weights, np.float32)
         classes = tuple(str(from_index[i]).strip() for i in range(len(from_index)))
         if weights.shape != (512, len(classes)) or len(to_index) != len(classes) or not np.isfinite(weights).all():

@@ -153,7 +153,7 @@ def _load(
     for index, image, entries in images:
         _check_size(image, index, geometry, file)
         for entry in entries:
-            masked = _mask(entry, size_yx, odd, file)
+            masked = annotation_mask(entry, size_yx, odd, file)
             if masked is None:
                 continue
             category = entry.get("category_id", 0)
@@ -190,8 +190,11 @@ def _check_size(image: Mapping[str, Any], index: int, geometry: Geometry, file: 
         raise AnnotationError(f"{image.get('file_name')} is slice {index} of a scan with {depth} slices", path=file)
 
 
-def _mask(entry: Mapping[str, Any], size_yx: tuple[int, int], odd: Counter[str], file: Path) -> Mask | None:
-    """Mask of an annotation, or None when it has none; what is unusual about it is counted in `odd`."""
+def annotation_mask(entry: Mapping[str, Any], size_yx: tuple[int, int], odd: Counter[str], file: Path) -> Mask | None:
+    """Mask of an annotation, or None when it has none; what is unusual about it is counted in `odd`.
+
+    Raises AnnotationError where it cannot be read.
+    """
     segmentation = entry.get("segmentation")
     name = entry.get("id", "without id")
     try:
