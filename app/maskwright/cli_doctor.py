@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from maskwright.cli_verb import Verb, add_json, in_bytes, print_json, user_models
+from maskwright.cli_verb import Verb, add_json, in_bytes, print_json
 
 EXAMPLES = """\
   maskwright doctor             # one line for each thing that was looked at
@@ -158,20 +158,18 @@ def window() -> Finding:
 def models() -> Iterator[Finding]:
     """Every installed model, its files compared with their hashes."""
     from maskwright.assets import models_folder
-    from maskwright.cli_models import describe
-    from maskwright.inference import installed_folders
+    from maskwright.session.models import describe, model_folders
 
-    folders = installed_folders(user_models())
+    folders = model_folders()
     if "default" not in folders:
         yield Finding("model default", "broken", f"not in {models_folder()}", "Install maskwright again.")
     for name, folder in folders.items():
         one = describe(name, folder, check=True)
-        if one["trouble"]:
-            yield Finding(f"model {name}", "broken", one["trouble"])
+        if one.trouble is not None or one.card is None:
+            yield Finding(f"model {name}", "broken", str(one.trouble))
         else:
-            yield Finding(
-                f"model {name}", "ok", f"{one['name']} {one['version']}, {in_bytes(one['bytes'])}, hashes match"
-            )
+            size = in_bytes(one.nbytes or 0)
+            yield Finding(f"model {name}", "ok", f"{one.card.name} {one.card.version}, {size}, hashes match")
 
 
 def places() -> Iterator[Finding]:

@@ -1,31 +1,37 @@
-"""`maskwright models`: which models are installed, and whether their files are whole."""
+"""`maskwright models`: which models are installed, whether their files are whole, and installing one more."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from maskwright.cli_verb import Verb, add_json, in_bytes, print_json, user_models
-from maskwright.core.errors import ModelError
+from maskwright.cli_verb import Verb, add_json, in_bytes, print_json
+
+if TYPE_CHECKING:
+    from maskwright.session.models import InstalledModel
 
 EXAMPLES = """\
   maskwright models                 # list them, with licence, citation and size
   maskwright models --check         # also compare every file with its hash; exit code 1 when one differs
+  maskwright models --add FOLDER    # copy a model folder to the installed ones, after comparing it with its hashes
   maskwright models --json
 """
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--check", action="store_true", help="compare every file with its hash")
+    parser.add_argument("--add", type=Path, metavar="FOLDER", help="install the model in this folder, then list them")
     add_json(parser)
 
 
 def _run(arguments: argparse.Namespace) -> int:
     from maskwright.assets import models_folder
-    from maskwright.inference import installed_folders
+    from maskwright.session.models import describe, install, model_folders, user_models
 
-    found = [describe(name, folder, check=arguments.check) for name, folder in installed_folders(user_models()).items()]
+    if arguments.add is not None:
+        install(arguments.add)
+    found = [as_values(describe(name, folder, check=arguments.check)) for name, folder in model_folders().items()]
     if arguments.json:
         print_json(found)
     elif not found:
@@ -36,13 +42,12 @@ def _run(arguments: argparse.Namespace) -> int:
     return 1 if not found or any(one["trouble"] for one in found) else 0
 
 
-def describe(name: str, folder: Path, *, check: bool) -> dict[str, Any]:
+def as_values(model: InstalledModel) -> dict[str, Any]:
     """What a model is, as plain values; `trouble` says in one line why it can't be used, empty where it can."""
-    from maskwright.inference.model_folder import checked_file, read_card
-
-    out: dict[str, Any] = {"id": name, "folder": str(folder), "trouble": ""}
-    try:
-        card = read_card(folder)
+    out: dict[str, Any] = {"id": model.id, "folder": str(model.folder)}
+    out["trouble"] = "" if model.trouble is None else str(model.trouble)
+    card = model.card
+    if card is not None:
         out |= {
             "name": card.name,
             "version": card.version,
@@ -54,17 +59,9 @@ def describe(name: str, folder: Path, *, check: bool) -> dict[str, Any]:
             "input_size": card.input_size,
             "sha256": dict(card.sha256),
         }
-        missing = [file for file in card.files.values() if not (folder / file).is_file()]
-        if missing:
-            raise ModelError(f"{missing[0]} of model {name} is missing", path=folder, hint="Install the model again.")
-        out["bytes"] = sum((folder / file).stat().st_size for file in card.files.values())
-        if check:
-            for role in card.files:
-                checked_file(folder, card, role)
-            out["checked"] = True
-    except ModelError as error:
-        out["trouble"] = str(error)
-    return out
+    if model.nbytes is not None:
+        out["bytes"] = model.nbytes
+    return out | ({"checked": True} if model.checked else {})
 
 
 def _lines(one: dict[str, Any]) -> list[str]:

@@ -90,6 +90,7 @@ def load_model(arguments: argparse.Namespace) -> Segmenter:
 
 def model_of(arguments: argparse.Namespace) -> str:
     """Id or folder of the model that is meant; a model that the user installed comes before a bundled one."""
+    from maskwright.session.models import user_models
     from maskwright.session.settings import Settings
 
     model = arguments.model or Settings().get("model")
@@ -130,13 +131,6 @@ def window_request(arguments: argparse.Namespace, *, paths: tuple[Path, ...], pr
         threads=threads_of(arguments),
         store_budget_bytes=store_budget_of(arguments),
     )
-
-
-def user_models() -> Path:
-    """Folder of the models that the user installed; it need not exist."""
-    from maskwright.session.project import data_root
-
-    return data_root() / "models"
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

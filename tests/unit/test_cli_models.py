@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -12,22 +11,8 @@ from maskwright import cli_doctor, system_libraries
 from maskwright.cli import main
 from maskwright.cli_doctor import Finding
 from maskwright.core.errors import ModelError
-from maskwright.core.model_card import card_to_json
 from maskwright.inference import load_segmenter
-from tests.fakes import FAKE_CARD
-
-
-def install(folder: Path) -> Path:
-    """A model that is whole: files of a few bytes, and a card with their hashes."""
-    folder.mkdir(parents=True)
-    card = card_to_json(FAKE_CARD)
-    for name in ("encoder.onnx", "head.onnx"):
-        (folder / name).write_bytes(name.encode())
-        card["sha256"][name] = hashlib.sha256(name.encode()).hexdigest()
-    card["notice"] = "Some training data is for research only."
-    card["citation"] = "Author A. Title. 2026."
-    (folder / "model.json").write_text(json.dumps(card))
-    return folder
+from tests.model_folders import make_folder
 
 
 @pytest.fixture
@@ -47,7 +32,7 @@ def test_no_model_is_exit_code_1(only_user_models: Path, capsys: pytest.CaptureF
 def test_models_are_listed_with_licence_notice_and_size(
     only_user_models: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = install(only_user_models / "mine")
+    folder = make_folder(only_user_models / "mine")
     assert main(["models"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "mine: Fake 1",
@@ -60,7 +45,7 @@ def test_models_are_listed_with_licence_notice_and_size(
 
 
 def test_check_finds_an_altered_file(only_user_models: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = install(only_user_models / "mine")
+    folder = make_folder(only_user_models / "mine")
     assert main(["models", "--check", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)[0]["checked"] is True
     (folder / "head.onnx").write_bytes(b"altered   ")
@@ -77,9 +62,9 @@ def test_check_finds_an_altered_file(only_user_models: Path, capsys: pytest.Capt
 def test_a_missing_file_and_a_broken_card_are_found_without_check(
     only_user_models: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (install(only_user_models / "a") / "encoder.onnx").unlink()
-    (install(only_user_models / "b") / "model.json").write_text("[]")
-    install(only_user_models / "c")
+    (make_folder(only_user_models / "a") / "encoder.onnx").unlink()
+    (make_folder(only_user_models / "b") / "model.json").write_text("[]")
+    make_folder(only_user_models / "c")
     assert main(["models", "--json"]) == 1
     first, second, third = json.loads(capsys.readouterr().out)
     assert first["trouble"].startswith("encoder.onnx of model a is missing: ")
@@ -90,7 +75,7 @@ def test_a_missing_file_and_a_broken_card_are_found_without_check(
 def test_a_model_of_another_contract_is_listed_as_unusable_and_refused(
     only_user_models: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = install(only_user_models / "newer")
+    folder = make_folder(only_user_models / "newer")
     card = json.loads((folder / "model.json").read_text())
     (folder / "model.json").write_text(json.dumps(card | {"contract": 2}))
     assert main(["models", "--json"]) == 1
@@ -119,7 +104,7 @@ def test_doctor_finds_all_well(
     only_user_models: Path, quick_window: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(system_libraries, "missing_libraries", lambda *, display: [])
-    install(only_user_models / "default")
+    make_folder(only_user_models / "default")
     code, found = doctor(capsys)
     assert code == 0
     assert [name for name, several in found.items() if several[0].state == "broken"] == []
@@ -142,7 +127,7 @@ def test_doctor_finds_all_well(
 def test_doctor_finds_a_missing_and_an_altered_model(
     only_user_models: Path, quick_window: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (install(only_user_models / "other") / "head.onnx").write_bytes(b"x")
+    (make_folder(only_user_models / "other") / "head.onnx").write_bytes(b"x")
     code, found = doctor(capsys)
     assert code == 1
     assert found["model default"][0].state == "broken"
@@ -228,3 +213,15 @@ def test_has_display(environment: dict[str, str], platform: str, want: bool, mon
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(system_libraries.sys, "platform", platform)
     assert system_libraries.has_display() is want
+
+
+def test_add_installs_a_model_folder(
+    only_user_models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = make_folder(tmp_path / "stick" / "mine")
+    assert main(["models", "--add", str(source), "--json"]) == 0
+    (one,) = json.loads(capsys.readouterr().out)
+    assert (one["id"], one["folder"], one["trouble"]) == ("mine", str(only_user_models / "mine"), "")
+    (source / "head.onnx").write_bytes(b"altered")
+    assert main(["models", "--add", str(source)]) == 1
+    assert "does not match its hash" in capsys.readouterr().err

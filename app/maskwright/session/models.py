@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from maskwright.core.errors import ModelError
+from maskwright.core.errors import MaskwrightError, ModelError
 from maskwright.core.model_card import ModelCard
 from maskwright.session.project import data_root
 
@@ -38,7 +38,7 @@ class InstalledModel:
     card: ModelCard | None = None
     nbytes: int | None = None
     checked: bool = False
-    trouble: ModelError | None = None
+    trouble: MaskwrightError | None = None
 
 
 def user_models() -> Path:
@@ -98,11 +98,11 @@ def load_whole(model: str, *, threads: int | None = None) -> OnnxSegmenter:
 
     Raises ModelError where anything about it does not fit: better now than at the first slice.
     """
-    from maskwright.inference import OnnxSegmenter
+    from maskwright.inference import load_segmenter
     from maskwright.inference.model_folder import check_files, find_folder, read_card
 
     folder = find_folder(model, user_models())
     check_files(folder, read_card(folder))
-    segmenter = OnnxSegmenter(folder, threads=threads)
+    segmenter = load_segmenter(folder, threads=threads)
     segmenter.open_encoder()
     return segmenter

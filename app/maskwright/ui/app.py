@@ -16,6 +16,7 @@ from PySide6.QtWidgets import QApplication
 from maskwright.core.errors import MaskwrightError
 from maskwright.session.changes import Changes
 from maskwright.session.jobs import Post
+from maskwright.session.models import load_whole
 from maskwright.session.project import Project, default_store_root
 from maskwright.session.session import Session
 from maskwright.session.settings import Settings
@@ -69,6 +70,8 @@ def run(
     app = application()
     window = build_window(
         load=segmenter_source(model, threads=threads),
+        model=model,
+        threads=threads,
         project=project,
         store=store,
         store_budget_bytes=store_budget_bytes,
@@ -124,25 +127,24 @@ def segmenter_source(model: str, *, threads: int | None = None) -> Callable[[], 
 def build_window(
     *,
     load: Callable[[], Segmenter],
+    model: str = "default",
+    threads: int | None = None,
     project: Path | None = None,
     store: Path | None = None,
     store_budget_bytes: int | None = None,
 ) -> MainWindow:
-    """The window with its session, not shown yet. Raises MaskwrightError when the project cannot be used."""
+    """The window with its session, not shown yet; ``load`` opens ``model`` when the first scan is.
+
+    Raises MaskwrightError when the project cannot be used.
+    """
     opened = None if project is None else Project.open(project)
     settings = Settings()
-    bridges: list[Bridge] = []
-
-    def load_and_tell() -> Segmenter:
-        segmenter = load()
-        for one in bridges:
-            one.post(partial(one.set_card, segmenter.card))
-        return segmenter
 
     def make(post: Post, on_changes: Callable[[Changes], None]) -> Session:
         return Session(
             project=opened,
-            segmenter=load_and_tell,
+            segmenter=load,
+            model=model,
             store_root=store or Path(settings.get("store_folder") or default_store_root()),
             post=post,
             on_changes=on_changes,
@@ -151,8 +153,7 @@ def build_window(
         )
 
     try:
-        bridge = Bridge(make)
-        bridges.append(bridge)
+        bridge = Bridge(make, load_model=partial(load_whole, threads=threads))
         return MainWindow(bridge, WindowSettings(settings))
     except MaskwrightError:
         if opened is not None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, Qt, Signal
 
@@ -16,10 +17,15 @@ from maskwright.session.changes import Changes
 from maskwright.session.session import Session
 from maskwright.ui.actions import Situation
 
+if TYPE_CHECKING:
+    from maskwright.inference import Segmenter
+
 _log = logging.getLogger(__name__)
 
 MakeSession = Callable[[Callable[[Callable[[], None]], None], Callable[[Changes], None]], Session]
 """Builds the session from `post` and `on_changes`."""
+LoadModel = Callable[[str], "Segmenter"]
+"""Opens a model by id or folder, checked as a whole; called in a worker."""
 
 
 class Bridge(QObject):
@@ -37,6 +43,7 @@ class Bridge(QObject):
     features_changed = Signal()
     history_changed = Signal()
     busy_changed = Signal()
+    model_changed = Signal()  # another one answers
     preview_changed = Signal(object)  # rectangle (x0, y0, x1, y1)
     said = Signal(str)  # something to know
     done = Signal(str)  # something the user just did, such as an undo
@@ -44,17 +51,18 @@ class Bridge(QObject):
 
     _posted = Signal(object)
 
-    def __init__(self, make_session: MakeSession) -> None:
+    def __init__(self, make_session: MakeSession, *, load_model: LoadModel) -> None:
         super().__init__()
         self.asked_for: Path | None = None  # what the user opened and is not shown yet
-        self.card: ModelCard | None = None  # of the model in use, once it is loaded
+        self._load_model = load_model
         self._closed = False
         self._posted.connect(self._run_posted, Qt.ConnectionType.QueuedConnection)
         self.session = make_session(self.post, self._apply)
 
-    def set_card(self, card: ModelCard) -> None:
-        """Remember which model answers."""
-        self.card = card
+    @property
+    def card(self) -> ModelCard | None:
+        """What the model in use is, once it is loaded."""
+        return self.session.model_card
 
     def post(self, run: Callable[[], None]) -> None:
         """Run a function on the main thread later; callable from any thread, and a no-op after `close`."""
@@ -81,6 +89,10 @@ class Bridge(QObject):
         """Open what lies at the paths in the background, as one list; what was open stays until that has worked."""
         if paths and self.act(lambda session: session.open_async(paths[0], also=paths[1:])):
             self.asked_for = paths[0].absolute()
+
+    def use_model(self, model: str) -> None:
+        """Let another model take over, loaded in the background; the one in use answers until then."""
+        self.act(lambda session: session.use_model_async(partial(self._load_model, model), name=model))
 
     def step_scan(self, step: int) -> None:
         """Show the next (1) or previous (-1) scan of the list, in the background."""
@@ -138,6 +150,7 @@ class Bridge(QObject):
 
     def _apply(self, changes: Changes) -> None:
         signals = (
+            (changes.model, self.model_changed),
             (changes.scan, self.scan_changed),
             (changes.scans, self.scans_changed),
             (changes.view and not changes.scan, self.view_changed),

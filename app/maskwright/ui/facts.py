@@ -8,6 +8,7 @@ import textwrap
 from importlib.metadata import PackageNotFoundError, version
 
 from maskwright.core.model_card import ModelCard
+from maskwright.session.models import InstalledModel
 from maskwright.session.session import Session
 
 _PACKAGES = ("PySide6-Essentials", "onnxruntime", "numpy", "opencv-python-headless", "SimpleITK", "pydicom", "zarr")
@@ -29,6 +30,14 @@ def model_facts(card: ModelCard | None) -> list[tuple[str, str]]:
         ("Encoder sha256", "\n".join(textwrap.wrap(card.encoder_sha256, 32))),
     ]
     return [(name, value) for name, value in facts if value]
+
+
+def installed_facts(model: InstalledModel) -> list[tuple[str, str]]:
+    """The same for a model that is installed, with its folder and size, and why it cannot be used if so."""
+    facts = [] if model.card is None else model_facts(model.card)
+    if model.nbytes is not None:
+        facts.append(("Size", f"{model.nbytes / 1e6:,.1f} MB"))
+    return [*facts, ("Folder", str(model.folder))]
 
 
 def system_facts(session: Session) -> list[tuple[str, str]]:

@@ -75,7 +75,7 @@ class Flows:
         labels = self._session.labels
         dialog = LabelDialog(labels, next_color(tuple(label.color for label in labels)), self._window)
         dialog.accepted.connect(lambda: self._bridge.act(lambda s: s.add_label(dialog.name, dialog.color)))
-        self._show(dialog)
+        self.show(dialog)
 
     def edit_label(self, label_id: int) -> None:
         """Ask for another name or colour of a label."""
@@ -89,7 +89,7 @@ class Flows:
                 self._bridge.act(lambda s: s.recolor_label(label_id, dialog.color))
 
         dialog.accepted.connect(save)
-        self._show(dialog)
+        self.show(dialog)
 
     # datasets
 
@@ -126,7 +126,7 @@ class Flows:
             says=says,
             may_overwrite=True,
         )
-        self._show(dialog)
+        self.show(dialog)
 
     def _items(self) -> list[Item]:
         from maskwright.io.datasets import Item
@@ -164,7 +164,7 @@ class Flows:
             says="Objects of the dataset that belong to the shown image are added to it. One undo takes them all back.",
             may_overwrite=False,
         )
-        self._show(dialog)
+        self.show(dialog)
 
     def _run_import(self, request: Request, done: Done) -> None:
         from maskwright.io.datasets import Loaded
@@ -208,7 +208,7 @@ class Flows:
             window.labels_changed()
 
         dialog.accepted.connect(save)
-        self._show(dialog)
+        self.show(dialog)
 
     def choose_theme(self, name: str) -> None:
         """Show all windows in another theme, now and from now on."""
@@ -221,9 +221,10 @@ class Flows:
         from maskwright import __version__
 
         dialog = AboutDialog(__version__, model_facts(self._bridge.card), system_facts(self._session), self._window)
-        self._show(dialog)
+        self.show(dialog)
 
-    def _show(self, dialog: QDialog) -> None:
+    def show(self, dialog: QDialog) -> None:
+        """Open a dialog without blocking and keep it in `dialog` while it is on the screen."""
         self.dialog = dialog
         dialog.finished.connect(lambda _: self._closed(dialog))
         dialog.open()

@@ -18,6 +18,7 @@ from maskwright.ui.commands import Commands
 from maskwright.ui.dialogs.error import ErrorDialog
 from maskwright.ui.display import Display
 from maskwright.ui.flows import Flows
+from maskwright.ui.model_flow import ModelFlow
 from maskwright.ui.panels.labels_panel import LabelsPanel
 from maskwright.ui.panels.notice import Notice
 from maskwright.ui.panels.objects_panel import ObjectsPanel
@@ -37,7 +38,7 @@ SIDEBAR = 37 * UNIT
 
 
 class MainWindow(QMainWindow):
-    """One window on one session; ACTIONS call its `commands` and `flows`."""
+    """One window on one session; ACTIONS call its `commands`, `flows` and `models`."""
 
     def __init__(self, bridge: Bridge, settings: WindowSettings) -> None:
         super().__init__()
@@ -63,6 +64,7 @@ class MainWindow(QMainWindow):
         self.prompt_bar = PromptBar(self.slice_view)
         self.commands = Commands(self)
         self.flows = Flows(self)
+        self.models = ModelFlow(self)
         self._lay_out()
         self.notice = Notice(self.stack)
         self.tool_bars = ToolBars(self)
@@ -123,6 +125,7 @@ class MainWindow(QMainWindow):
         bridge.features_changed.connect(self._show_features)
         bridge.history_changed.connect(self.show_commands)
         bridge.busy_changed.connect(self._show_busy)
+        bridge.model_changed.connect(self._show_model)
         bridge.said.connect(self.notice.say)
         bridge.done.connect(lambda text: self.status_line.set_news(text))
         bridge.failed.connect(self.show_error)
@@ -186,6 +189,10 @@ class MainWindow(QMainWindow):
         if self.bridge.asked_for is not None and volume is not None:
             self.settings.keep_recent(self.bridge.asked_for)
             self.bridge.asked_for = None
+
+    def _show_model(self) -> None:
+        self.settings.keep_model(self.session.model_name)
+        self._show_preview()
 
     def _show_slices(self) -> None:
         session = self.session

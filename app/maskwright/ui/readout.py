@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from maskwright.core.volume import View
@@ -45,6 +47,8 @@ def state_text(session: Session) -> str:
     """What is going on, in one short sentence."""
     if session.opening is not None:
         return f"Opening {session.opening.name} …"
+    if session.loading_model:
+        return f"Loading the model {Path(session.loading_model).name} …"
     if session.volume is None:
         return "Open a scan or a photo to begin."
     ready, count = int(np.count_nonzero(session.ready)), len(session.ready)

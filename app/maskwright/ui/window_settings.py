@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 
 class WindowSettings:
-    """Shortcuts, theme, place of the window, last folder and what was opened last.
+    """Shortcuts, theme, model, place of the window, last folder and what was opened last.
 
     Only the shortcuts are worth a dialog when they cannot be written; of the others a failure is logged.
     """
@@ -40,6 +40,10 @@ class WindowSettings:
     def keep_theme(self, theme: str) -> None:
         """Remember the theme."""
         self._keep("theme", theme)
+
+    def keep_model(self, model: str) -> None:
+        """Remember which model answers."""
+        self._keep("model", model)
 
     def mask_opacity(self) -> float:
         """How opaque masks are drawn, 0 to 1."""

@@ -14,6 +14,7 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QWidget
 
+from maskwright.core.errors import MaskwrightError
 from maskwright.session.changes import Changes
 from maskwright.session.session import Session
 from maskwright.ui import app as ui_app
@@ -50,6 +51,7 @@ class Driver:
     window: MainWindow
     segmenter: FakeSegmenter
     stores: MemoryStores
+    models: dict[str, FakeSegmenter | MaskwrightError]  # what loading another model gives
 
     @property
     def session(self) -> Session:
@@ -110,11 +112,19 @@ def driver(qt: QApplication, tmp_path: Path) -> Iterator[Driver]:
             open_store=stores,
         )
 
-    window = MainWindow(Bridge(make), WindowSettings())
+    models: dict[str, FakeSegmenter | MaskwrightError] = {}
+
+    def load_model(model: str) -> FakeSegmenter:
+        found = models[model]
+        if isinstance(found, MaskwrightError):
+            raise found
+        return found
+
+    window = MainWindow(Bridge(make, load_model=load_model), WindowSettings())
     window.resize(1000, 720)
     window.show()
     until(window.isVisible)
-    yield Driver(window, segmenter, stores)
+    yield Driver(window, segmenter, stores, models)
     segmenter.gate.set()
     segmenter.head_gate.set()
     for dialog in [*window.errors, window.flows.dialog]:

@@ -73,6 +73,7 @@ def test_only_what_needs_no_scan_can_be_used_on_an_empty_window():
         "tool.smart",
         "tool.box",
         "tool.pan",
+        "tool.models",
         "help.shortcuts",
         "help.about",
     }

@@ -213,7 +213,6 @@ def test_about_names_version_model_and_licence(driver, photo):
     from maskwright import __version__
 
     driver.open(photo)
-    driver.window.bridge.set_card(driver.segmenter.card)
     driver.window.flows.about()
     dialog = driver.window.flows.dialog
     assert isinstance(dialog, AboutDialog)

@@ -42,8 +42,8 @@ class AboutDialog(QDialog):
         top.addLayout(words, 1)
         tabs = QTabWidget()
         tabs.setAccessibleName("Details")
-        tabs.addTab(_facts(model), "Model")
-        tabs.addTab(_facts(system), "System")
+        tabs.addTab(facts_page(model), "Model")
+        tabs.addTab(facts_page(system), "System")
         close = QPushButton("Close")
         close.setProperty("kind", "primary")
         close.setAccessibleName("Close")
@@ -60,7 +60,8 @@ class AboutDialog(QDialog):
         whole.addLayout(buttons)
 
 
-def _facts(facts: Facts) -> QWidget:
+def facts_page(facts: Facts) -> QWidget:
+    """Facts one under the other, each a name and a text that can be copied; nothing in them is taken for markup."""
     page = QWidget()
     form = QFormLayout(page)
     form.setContentsMargins(2 * UNIT, 2 * UNIT, 2 * UNIT, 2 * UNIT)
@@ -68,6 +69,7 @@ def _facts(facts: Facts) -> QWidget:
     form.setVerticalSpacing(UNIT)
     for name, value in facts:
         text = QLabel(value)
+        text.setTextFormat(Qt.TextFormat.PlainText)
         text.setWordWrap(True)
         text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         text.setAccessibleName(f"{name}: {value}")
