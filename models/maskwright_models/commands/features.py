@@ -17,7 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     parser.add_argument("data", type=Path, help="folder with natural/ and medical/")
     parser.add_argument("--store", type=Path, default=Path("work/features"))
+    parser.add_argument("--volumes", type=Path, help="folder that 'maskwright-models volumes' wrote, to read as well")
     parser.add_argument("--rounds", type=int, default=1, help="views per image: 1 whole image, then crops (at most 8)")
+    parser.add_argument("--only", nargs="+", default=(), metavar="SET", help="leave out all other sets")
     parser.add_argument("--licences", choices=("all", "open"), default="all")
     parser.add_argument("--device", choices=CHOICES, default="auto")
     parser.add_argument("--batch", type=int, default=4)
@@ -26,21 +28,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Fill the stores; what is done is passed over."""
-    from maskwright_models.data.features import compute
-    from maskwright_models.data.index import read_index
+    from maskwright_models.data.features import compute, pretrained_parts
+    from maskwright_models.data.volumes import index_with_volumes
     from maskwright_models.devices import devices, prepare_cpu
-    from maskwright_models.zoo.dinov2_imsa import pretrained_trunk
 
     prepare_cpu(args.threads)
-    trunk, datasets = pretrained_trunk(), read_index(args.data, licences=args.licences)
-    start = time.monotonic()
+    datasets = index_with_volumes(args.data, args.volumes, licences=args.licences)
+    datasets = [d for d in datasets if not args.only or d.name in args.only]
+    parts, start = pretrained_parts(), time.monotonic()
 
     def say(name: str, done: int, total: int) -> None:
         sys.stderr.write(f"\r{name}: {done}/{total}  {time.monotonic() - start:.0f} s\033[K")
 
     for round_ in range(args.rounds):
-        ran = compute(
-            trunk, datasets, args.store, round_=round_, device=devices(args.device)[0], batch=args.batch, on_batch=say
-        )
-        sys.stderr.write(f"\rround {round_}: {ran} views computed in {time.monotonic() - start:.0f} s\033[K\n")
+        for part in parts:
+            where = {"round_": round_, "device": devices(args.device)[0], "batch": args.batch}
+            ran = compute(part, datasets, args.store, **where, on_batch=say)
+            seconds = time.monotonic() - start
+            sys.stderr.write(f"\rround {round_}: {ran} views of {part.name} computed in {seconds:.0f} s\033[K\n")
     return 0

@@ -10,17 +10,24 @@ from pathlib import Path
 
 from maskwright_models.devices import CHOICES
 
+HELD_VIEWS = 36
+"""Views of the validation curve."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     parser.add_argument("data", type=Path, help="folder with natural/ and medical/")
     parser.add_argument("--store", type=Path, default=Path("work/features"))
+    parser.add_argument(
+        "--volumes", type=Path, help="folder that 'maskwright-models volumes' wrote, to train on as well"
+    )
     parser.add_argument("--out", type=Path, required=True, help="run folder: last.pt and log.jsonl")
+    parser.add_argument("--start", type=Path, help="checkpoint whose weights a new run begins with")
     parser.add_argument("--hours", type=float, default=2.0, help="whole budget; the learning rate falls to its end")
     parser.add_argument("--rounds", type=int, default=1, help="views per image to use")
-    parser.add_argument("--views", type=int, default=5, help="images per step")
+    parser.add_argument("--views", type=int, default=6, help="images per step")
     parser.add_argument("--objects", type=int, default=3, help="objects per image")
-    parser.add_argument("--medical-share", type=float, default=0.3)
+    parser.add_argument("--medical-share", type=float, default=0.45)
     parser.add_argument("--licences", choices=("all", "open"), default="all")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", choices=CHOICES, default="auto")
@@ -29,23 +36,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train until the budget is used up."""
-    from maskwright_models.data.features import trunk_sha256
-    from maskwright_models.data.index import read_index
-    from maskwright_models.data.samples import SampleSource
+    import numpy as np
+
+    from maskwright_models.data.features import pretrained_parts
+    from maskwright_models.data.phrases import vocabulary_table
+    from maskwright_models.data.samples import Mix, SampleSource, Words
+    from maskwright_models.data.vocabulary import load_vocabulary
+    from maskwright_models.data.volumes import index_with_volumes
     from maskwright_models.devices import devices, prepare_cpu
     from maskwright_models.train.trainer import TrainConfig, Trainer
-    from maskwright_models.zoo.dinov2_imsa import HeadConfig, pretrained_trunk
+    from maskwright_models.zoo.dinov2_imsa import HeadConfig
 
     prepare_cpu(args.threads)
-    source = SampleSource(
-        read_index(args.data, licences=args.licences),
-        args.store,
-        trunk_sha256(pretrained_trunk()),
-        rounds=args.rounds,
-        objects=args.objects,
-        medical_share=args.medical_share,
-    )
+    vocabulary = load_vocabulary()
+    words = Words(vocabulary, vocabulary_table(args.store / "phrases.npz", vocabulary))
+    datasets = index_with_volumes(args.data, args.volumes, licences=args.licences)
+    parts = pretrained_parts()
+
+    def source(*, held: bool) -> SampleSource:
+        mix = Mix(medical=args.medical_share)
+        return SampleSource(
+            datasets, args.store, parts, words=words, rounds=args.rounds, objects=args.objects, mix=mix, held=held
+        )
+
     args.out.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(args.seed)
+    held = source(held=True)
     recipe = TrainConfig(hours=args.hours, views=args.views, objects=args.objects, seed=args.seed)
-    Trainer(args.out, source, model=HeadConfig(), recipe=recipe, device=devices(args.device)[0]).run()
+    trainer = Trainer(
+        args.out,
+        source(held=False),
+        model=HeadConfig(),
+        recipe=recipe,
+        device=devices(args.device)[0],
+        start=args.start,
+        held=[held.draw(rng) for _ in range(HELD_VIEWS)],
+    )
+    trainer.run()
     return 0

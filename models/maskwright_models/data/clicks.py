@@ -67,6 +67,8 @@ class SimulatedUser:
         positive = bool(missed.max() > extra.max())
         distance = missed if positive else extra
         if distance.max() == 0:
+            if not self.truth.any():  # a text that names nothing here: nothing is right
+                return
             positive, distance = True, depth(self.truth)
         if self.rng.random() < 0.06:
             self._stroke(distance > 0, FOREGROUND if positive else BACKGROUND)

