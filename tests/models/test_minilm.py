@@ -73,7 +73,9 @@ def card_of(said: dict[str, Any]) -> ModelCard:
         files={**FAKE_CARD.files, **said["files"]},
         sha256={**FAKE_CARD.sha256, **said["sha256"]},
         text_shape=said["text_shape"],
+        text_floor=said["text_floor"],
         labels=said["labels"],
+        extra=said["extra"],
         prompts=("point", "text"),
     )
 
@@ -108,7 +110,8 @@ def as_published(tower: MiniLM) -> dict[str, np.ndarray]:
 
 
 def write_safetensors(path: Path, tensors: dict[str, np.ndarray]) -> Path:
-    header, at = {"__metadata__": {"format": "pt"}}, 0
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    at = 0
     for name, array in tensors.items():
         header[name] = {"dtype": "F32", "shape": list(array.shape), "data_offsets": [at, at + array.nbytes]}
         at += array.nbytes
@@ -190,6 +193,7 @@ def test_the_app_reads_words_as_the_tower_does(tmp_path: Path) -> None:
         wanted = [tower(torch.tensor([tokenizer.encode(plain_words(t)).ids])).numpy() for t in texts]
     said = export_text_files(tmp_path, tower=tower, tokenizer=tokenizer, labels=["liver", "cat", "liver"])
     assert said["labels"] == ("cat", "liver") and said["files"] == {"text": "text.onnx", "tokenizer": "tokenizer.json"}
+    assert said["text_floor"] == 0.3 and said["extra"]["text"]["codes"] == {"liver": "SCT:10200004"}
     reader = TextTower(tmp_path, card_of(said))
     for text, vector in zip(texts, wanted, strict=True):
         found = reader.read(text)

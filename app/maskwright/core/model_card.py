@@ -30,7 +30,8 @@ class ModelCard:
     ``sha256`` that file name to its hash. ``input_size`` is the side of the square encoder input and
     ``logits_shape`` the size of the mask logits, both in pixels. ``preprocessing`` is one of
     :data:`maskwright.core.preprocess.FITS`. ``labels`` are words to offer for a text prompt, ``categories`` the names
-    that the head's ``category`` output counts through.
+    that the head's ``category`` output counts through. Where text alone gives a score below ``text_floor``, nothing was
+    found; without it every score counts.
     """
 
     id: str
@@ -49,6 +50,7 @@ class ModelCard:
     prompts: tuple[str, ...] = ("point", "box", "scribble")
     state_shape: tuple[int, ...] | None = None
     text_shape: tuple[int, ...] | None = None
+    text_floor: float | None = None
     mean_rgb: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std_rgb: tuple[float, float, float] = (0.229, 0.224, 0.225)
     preprocessing: str = LETTERBOX

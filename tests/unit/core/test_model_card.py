@@ -28,6 +28,7 @@ CARD = ModelCard(
     prompts=("point", "text"),
     state_shape=(1, 1, 64, 64),
     text_shape=(1, 512),
+    text_floor=0.3,
     mean_rgb=(0.5, 0.5, 0.5),
     std_rgb=(0.25, 0.25, 0.25),
     notice="From somewhere.",
@@ -45,11 +46,12 @@ def test_a_card_reads_back_equal() -> None:
 
 def test_what_a_card_need_not_say() -> None:
     value = card_to_json(CARD)
-    for name in ("prompts", "state_shape", "text_shape", "mean_rgb", "std_rgb", "notice", "labels", "preprocessing"):
+    optional = ("prompts", "state_shape", "text_shape", "text_floor", "mean_rgb", "std_rgb", "notice", "labels")
+    for name in (*optional, "preprocessing"):
         del value[name]
     card = card_from_json(value)
     assert card.prompts == ("point", "box", "scribble")
-    assert card.state_shape is None and card.text_shape is None
+    assert card.state_shape is None and card.text_shape is None and card.text_floor is None
     assert card.mean_rgb == (0.485, 0.456, 0.406) and card.std_rgb == (0.229, 0.224, 0.225)
 
 
