@@ -5,18 +5,35 @@ from __future__ import annotations
 from pathlib import Path
 
 from maskwright.inference.model_folder import find_folder, installed_folders, read_card
-from maskwright.inference.segmenter import OnnxSegmenter, Segmentation, Segmenter
+from maskwright.inference.segmentation import Segmentation, Zoomed
+from maskwright.inference.segmenter import OnnxSegmenter, Segmenter
+from maskwright.inference.zoom import ZoomPolicy
 
-__all__ = ["OnnxSegmenter", "Segmentation", "Segmenter", "installed_folders", "load_segmenter", "read_card"]
+__all__ = [
+    "OnnxSegmenter",
+    "Segmentation",
+    "Segmenter",
+    "ZoomPolicy",
+    "Zoomed",
+    "installed_folders",
+    "load_segmenter",
+    "read_card",
+]
 
 
 def load_segmenter(
-    model: str | Path = "default", threads: int | None = None, *, user_models: Path | None = None
+    model: str | Path = "default",
+    threads: int | None = None,
+    *,
+    user_models: Path | None = None,
+    zoom: bool | ZoomPolicy = True,
 ) -> OnnxSegmenter:
     """Open an installed model by id, or a model folder by path.
 
     ``threads`` is how many threads one run may use (default: all cores, at most four); ``user_models`` is a folder of
-    models beside the bundled ones. Raises ModelError where the model is not there, its hash differs, or it speaks
-    another contract.
+    models beside the bundled ones. ``zoom`` says whether, or how, small objects are looked at a second time in a crop;
+    the encoder then runs once more when an object turns out to be small. Raises ModelError where the model is not
+    there, its hash differs, or it speaks another contract.
     """
-    return OnnxSegmenter(find_folder(model, user_models), threads=threads)
+    policy = zoom if isinstance(zoom, ZoomPolicy) else ZoomPolicy() if zoom else None
+    return OnnxSegmenter(find_folder(model, user_models), threads=threads, zoom=policy)

@@ -1,4 +1,4 @@
-"""ONNX Runtime sessions as this app wants them: CPU, few threads, no surprises."""
+"""ONNX Runtime sessions as this app wants them: CPU, few threads, no surprises, and a run that can give way."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from maskwright.core.errors import ModelError
+from maskwright.core.stop import Stop, Stopped
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -37,11 +38,39 @@ def make_session(path: Path, *, threads: int | None = None) -> onnxruntime.Infer
         ) from error
 
 
-def run_session(session: onnxruntime.InferenceSession, outputs: Sequence[str], inputs: Mapping[str, Any]) -> list[Any]:
-    """Outputs by name. Raises ModelError where the graph does not take the inputs or fails on them."""
+def run_session(
+    session: onnxruntime.InferenceSession,
+    outputs: Sequence[str],
+    inputs: Mapping[str, Any],
+    *,
+    stop: Stop | None = None,
+) -> list[Any]:
+    """Outputs by name.
+
+    Raises ModelError where the graph does not take the inputs or fails on them, and Stopped where ``stop`` was set: the
+    run then ends before its next node.
+    """
     try:
-        return list(session.run(list(outputs), dict(inputs)))
+        if stop is None:
+            return list(session.run(list(outputs), dict(inputs)))
+        return _run_until(stop, session, list(outputs), dict(inputs))
+    except Stopped:
+        raise
     except Exception as error:  # as above
+        if stop is not None and stop.is_set:
+            raise Stopped from error
         raise ModelError(
             f"the model does not run as its card says ({str(error).splitlines()[0]})", hint="Install the model again."
         ) from error
+
+
+def _run_until(
+    stop: Stop, session: onnxruntime.InferenceSession, outputs: list[str], inputs: dict[str, Any]
+) -> list[Any]:
+    import onnxruntime as ort
+
+    stop.check()
+    options = ort.RunOptions()
+    options.log_severity_level = 4  # that a run was ended is no error to print
+    with stop.calling(lambda: setattr(options, "terminate", True)):
+        return list(session.run(outputs, inputs, options))

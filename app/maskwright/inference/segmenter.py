@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from maskwright.core.errors import ModelError
-from maskwright.core.features import Features
+from maskwright.core.features import CropBox, Features
 from maskwright.core.model_card import ModelCard
 from maskwright.core.preprocess import Intensity, SliceTransform, intensity_for, normalised
 from maskwright.core.prompts import Box, Point, Prompts, Scribble, Text
+from maskwright.core.stop import Stop
+from maskwright.inference.closer import CropEncoder, look_closer
 from maskwright.inference.model_folder import checked_graph, read_card
+from maskwright.inference.not_found import asked, judged
 from maskwright.inference.ort import make_session, run_session
+from maskwright.inference.segmentation import Segmentation
 from maskwright.inference.text import TextTower
+from maskwright.inference.zoom import ZoomPolicy
 
 STROKE_STEP_PX = 16.0
 """Distance of the points a stroke is resampled to, in encoder-input pixels."""
@@ -31,22 +35,6 @@ KINDS = {
 """Kind of prompt, as a card names it -> what it is here and in a sentence."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Segmentation:
-    """Answer to the prompts of one object.
-
-    ``mask`` (Y, X) bool at the size of the slice; ``logits`` (h, w) float32 of the chosen candidate over the square
-    encoder input, to be fed back; ``score`` predicted IoU, 0..1; ``state`` what some families remember; ``label`` the
-    category that some families see in the mask, empty where they do not say.
-    """
-
-    mask: np.ndarray
-    logits: np.ndarray
-    score: float
-    state: np.ndarray | None = None
-    label: str = ""
-
-
 class Segmenter(Protocol):
     """What the session needs of a model. Thread-safe: ``encode`` and ``segment`` may run at the same time."""
 
@@ -55,8 +43,15 @@ class Segmenter(Protocol):
         """What the model is."""
         ...
 
-    def encode(self, image: np.ndarray, *, modality: str | None = None, intensity: Intensity | None = None) -> Features:
-        """Features of one slice, (Y, X) of any number type or (Y, X, 3) uint8 RGB."""
+    def encode(
+        self,
+        image: np.ndarray,
+        *,
+        modality: str | None = None,
+        intensity: Intensity | None = None,
+        stop: Stop | None = None,
+    ) -> Features:
+        """Features of one slice, (Y, X) of any number type or (Y, X, 3) uint8 RGB; raises Stopped for ``stop``."""
         ...
 
     def segment(self, features: Features, prompts: Prompts, *, previous: Segmentation | None = None) -> Segmentation:
@@ -102,11 +97,15 @@ def prompt_points(prompts: Prompts, transform: SliceTransform) -> tuple[np.ndarr
 class OnnxSegmenter:
     """A model folder, run by ONNX Runtime. The head opens at once, the encoder at the first ``encode``."""
 
-    def __init__(self, folder: Path, *, threads: int | None = None) -> None:
-        """Open the model in ``folder``. Raises ModelError where card, hash or file do not fit."""
+    def __init__(self, folder: Path, *, threads: int | None = None, zoom: ZoomPolicy | None = None) -> None:
+        """Open the model in ``folder``; with ``zoom`` small objects are looked at more closely.
+
+        Raises ModelError where card, hash or file do not fit.
+        """
         self.folder = folder
         self._card = read_card(folder)
         self._threads = threads
+        self._zoom = zoom if self._card.state_shape is None else None  # a memory belongs to one view
         self._head = make_session(checked_graph(folder, self._card, "head"), threads=threads)
         self._head_inputs = {i.name for i in self._head.get_inputs()}
         self._encoder: Any = None
@@ -119,34 +118,91 @@ class OnnxSegmenter:
         """What the model is."""
         return self._card
 
-    def encode(self, image: np.ndarray, *, modality: str | None = None, intensity: Intensity | None = None) -> Features:
+    def encode(
+        self,
+        image: np.ndarray,
+        *,
+        modality: str | None = None,
+        intensity: Intensity | None = None,
+        stop: Stop | None = None,
+    ) -> Features:
         """Features of one slice. ``intensity`` is the scan's; without it the slice's own range is used.
 
-        Raises ValueError for a shape that is neither (Y, X) nor (Y, X, 3), ModelError where the encoder cannot run.
+        With a zoom they remember the picture, so that `segment` can encode a crop of it by itself. Raises ValueError
+        for a shape that is neither (Y, X) nor (Y, X, 3), ModelError where the encoder cannot run, Stopped where
+        ``stop`` was set first.
         """
         if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3) or 0 in image.shape:
             raise ValueError(f"an image is (Y, X) or (Y, X, 3), got {image.shape}")
-        card = self._card
-        transform = SliceTransform((image.shape[0], image.shape[1]), card.input_size, card.preprocessing)
-        rgb = (intensity or intensity_for(image, modality)).apply(image)
-        x = normalised(transform.image_to_input(rgb), transform.inner_yx, mean=card.mean_rgb, std=card.std_rgb)
-        outputs = run_session(self._encoder_session(), [f.name for f in card.features], {"image": x})
+        intensity = intensity or intensity_for(image, modality)
+        features = self._encoded(image, intensity, stop)
+        if self._zoom is None:
+            return features
+        kept = image.copy()  # the caller may go on to use its array for something else
+
+        def crop(box: CropBox) -> Features:
+            return self._encoded(kept[box[0] : box[2], box[1] : box[3]], intensity, None)
+
+        return features.with_crops(CropEncoder(crop))
+
+    def _encoded(self, image: np.ndarray, intensity: Intensity, stop: Stop | None) -> Features:
+        card, shape = self._card, (image.shape[0], image.shape[1])
+        transform = self._frame(shape)
+        x = normalised(
+            transform.image_to_input(intensity.apply(image)), transform.inner_yx, mean=card.mean_rgb, std=card.std_rgb
+        )
+        outputs = run_session(self._encoder_session(), [f.name for f in card.features], {"image": x}, stop=stop)
         arrays = tuple(o.astype(f.dtype, copy=False) for o, f in zip(outputs, card.features, strict=True))
-        return Features(arrays, (image.shape[0], image.shape[1]))
+        return Features(arrays, shape)
 
     def segment(self, features: Features, prompts: Prompts, *, previous: Segmentation | None = None) -> Segmentation:
-        """Mask for ``prompts`` on ``features``; one head run, no encode.
+        """Mask for ``prompts`` on ``features``. One head run and no encode, unless a small object is looked at closely.
 
+        The closer look is taken where the segmenter has a zoom and ``features`` have crops (see `zoom.look_closer`).
+        Text that names nothing gives an empty mask that says so (see `not_found`).
         Raises ModelError for a kind of prompt the model does not take, or where the head cannot run.
         """
+        _check_kinds(self._card, prompts)
+        said, previous, left_out = asked(prompts, previous)
+        answer = self._answer(features, said, previous)
+        return judged(answer, said, floor=self._card.text_floor, left_out=left_out)
+
+    def _answer(self, features: Features, prompts: Prompts, previous: Segmentation | None) -> Segmentation:
+        if self._zoom is None or features.crops is None:
+            return self._look(features, prompts, previous)
+        return look_closer(self._look, features, prompts, previous, frame=self._frame, policy=self._zoom)
+
+    def _frame(self, shape_yx: tuple[int, int]) -> SliceTransform:
+        return SliceTransform(shape_yx, self._card.input_size, self._card.preprocessing)
+
+    def _look(self, features: Features, prompts: Prompts, previous: Segmentation | np.ndarray | None) -> Segmentation:
+        """One head run on one view."""
+        transform, out = self._frame(features.shape_yx), self._run(features, prompts, previous)
+        card, best = self._card, int(out["scores"][0].argmax())
+        logits = np.ascontiguousarray(out["logits"][0, best])
+        return Segmentation(
+            mask=transform.logits_to_slice(logits) > 0,
+            logits=logits,
+            score=float(out["scores"][0, best]),
+            state=out.get("state_out"),
+            label=card.categories[int(out["category"][0, best])] if card.categories else "",
+        )
+
+    def _run(
+        self,
+        features: Features,
+        prompts: Prompts,
+        previous: Segmentation | np.ndarray | None,
+        *,
+        stop: Stop | None = None,
+    ) -> dict[str, Any]:
+        """What the head says, by name; ``previous`` is an answer or its logits."""
         card = self._card
-        _check_kinds(card, prompts)
-        transform = SliceTransform(features.shape_yx, card.input_size, card.preprocessing)
-        coords, labels = prompt_points(prompts, transform)
+        coords, labels = prompt_points(prompts, self._frame(features.shape_yx))
         feed = {f.name: a for f, a in zip(card.features, features.arrays, strict=True)}
         start = np.zeros((1, 1, *card.logits_shape), np.float32)
         if previous is not None:
-            start[0, 0] = previous.logits
+            start[0, 0] = previous if isinstance(previous, np.ndarray) else previous.logits
         feed |= {
             "point_coords": coords,
             "point_labels": labels,
@@ -155,7 +211,7 @@ class OnnxSegmenter:
         }
         names = ["logits", "scores"]
         if card.state_shape is not None:
-            state = previous.state if previous is not None else None
+            state = previous.state if isinstance(previous, Segmentation) else None
             feed["state_in"] = state if state is not None else np.zeros(card.state_shape, np.float32)
             feed["has_state"] = np.array([state is not None], np.float32)
             names.append("state_out")
@@ -165,17 +221,8 @@ class OnnxSegmenter:
             feed["has_text"] = np.array([bool(text)], np.float32)
         if card.categories:
             names.append("category")
-        outputs = run_session(self._head, names, {k: v for k, v in feed.items() if k in self._head_inputs})
-        out = dict(zip(names, outputs, strict=True))
-        best = int(out["scores"][0].argmax())
-        logits = np.ascontiguousarray(out["logits"][0, best])
-        return Segmentation(
-            mask=transform.logits_to_slice(logits) > 0,
-            logits=logits,
-            score=float(out["scores"][0, best]),
-            state=out.get("state_out"),
-            label=card.categories[int(out["category"][0, best])] if card.categories else "",
-        )
+        inputs = {k: v for k, v in feed.items() if k in self._head_inputs}
+        return dict(zip(names, run_session(self._head, names, inputs, stop=stop), strict=True))
 
     def open_encoder(self) -> None:
         """Open the encoder before the first ``encode``. Raises ModelError where hash or file do not fit."""

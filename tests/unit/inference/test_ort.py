@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +13,19 @@ import pytest
 pytest.importorskip("onnx")
 
 from maskwright.core.errors import ModelError
+from maskwright.core.stop import Stop, Stopped
 from maskwright.inference.ort import default_threads, make_session, run_session
-from tests.unit.inference.tiny_models import SIZE, save_encoder
+from tests.unit.inference.tiny_models import FLOAT, SIZE, save_encoder, save_graph
+
+
+def save_slow(path: Path, *, nodes: int = 2000) -> None:
+    """A long chain of small products."""
+    from onnx import helper
+
+    names = ["x", *(f"x{i}" for i in range(nodes - 1)), "y"]
+    chain = [helper.make_node("MatMul", [a, "w"], [b]) for a, b in zip(names, names[1:], strict=False)]
+    ends = [(name, FLOAT, [64, 64]) for name in ("x", "y")]
+    save_graph(path, chain, ends[:1], ends[1:], {"w": np.eye(64, dtype=np.float32) * 0.99})
 
 
 @pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 2), (4, 4), (64, 4), (None, 1)])
@@ -59,3 +73,43 @@ def test_a_graph_that_does_not_keep_the_contract_is_one_sentence(
     with pytest.raises(ModelError, match="the model does not run as its card says") as caught:
         run_session(make_session(tmp_path / "encoder.onnx", threads=1), outputs, inputs)
     assert "\n" not in str(caught.value)
+
+
+def test_a_run_gives_way_before_it_begins_and_while_it_runs(tmp_path: Path) -> None:
+    save_slow(tmp_path / "slow.onnx")
+    session, inputs = make_session(tmp_path / "slow.onnx", threads=1), {"x": np.zeros((64, 64), np.float32)}
+    (out,) = run_session(session, ["y"], inputs, stop=Stop())
+    assert out.shape == (64, 64)
+    asked = Stop()
+    asked.set()
+    with pytest.raises(Stopped):
+        run_session(session, ["y"], inputs, stop=asked)
+    for _ in range(20):  # the wish may come before the run, within it, or after: it never becomes an error
+        stop, ran = Stop(), []
+        thread = threading.Thread(target=lambda stop=stop: (time.sleep(0.002), stop.set()))
+        thread.start()
+        with contextlib.suppress(Stopped):
+            ran.append(run_session(session, ["y"], inputs, stop=stop))
+        thread.join()
+    assert np.array_equal(run_session(session, ["y"], inputs)[0], out)  # the session is as good as before
+
+
+def test_a_run_that_was_ended_ends_early(tmp_path: Path) -> None:
+    """The wish comes at the first of thousands of nodes: no run that is not ended could be over by then."""
+    save_slow(tmp_path / "slow.onnx")
+    session, inputs = make_session(tmp_path / "slow.onnx", threads=1), {"x": np.zeros((64, 64), np.float32)}
+    stop = Stop()
+
+    class Session:
+        def run(self, outputs, inputs, options):
+            stop.set()
+            return session.run(outputs, inputs, options)
+
+    with pytest.raises(Stopped):
+        run_session(Session(), ["y"], inputs, stop=stop)  # type: ignore[arg-type]
+
+
+def test_a_fault_without_a_wish_is_still_a_fault(tmp_path: Path) -> None:
+    save_encoder(tmp_path / "encoder.onnx")
+    with pytest.raises(ModelError, match="does not run as its card says"):
+        run_session(make_session(tmp_path / "encoder.onnx", threads=1), ["feat_9"], {}, stop=Stop())
