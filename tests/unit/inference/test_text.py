@@ -16,7 +16,8 @@ from maskwright.core.model_card import FeatureSpec, ModelCard, card_from_json, c
 from maskwright.core.prompts import Point, Prompts, Text
 from maskwright.inference import OnnxSegmenter
 from maskwright.inference.model_folder import sha256_of
-from maskwright.inference.text import TextTower
+from maskwright.inference.ort import run_session
+from maskwright.inference.text import KEPT, TextTower
 
 onnx = pytest.importorskip("onnx")
 
@@ -127,12 +128,57 @@ def test_without_a_template_the_words_stand_alone(folder: Path) -> None:
     assert tower.tokens("the liver").tolist() == [[1, 5]]
 
 
-def test_the_same_text_is_read_once(folder: Path) -> None:
+def counted_runs(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
+    """Token ids of every run of a text tower from now on."""
+    runs: list[np.ndarray] = []
+
+    def run(session: Any, names: list[str], feed: dict[str, np.ndarray], **options: Any) -> list[np.ndarray]:
+        if "input_ids" in feed:
+            runs.append(feed["input_ids"])
+        return run_session(session, names, feed, **options)
+
+    monkeypatch.setattr("maskwright.inference.text.run_session", run)
+    return runs
+
+
+def test_a_text_is_read_once_while_it_is_known(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = counted_runs(monkeypatch)
     tower = TextTower(folder, write_card(folder))
     first = tower.read("liver")
-    assert tower.read("liver") is first
     assert tower.read("left liver").tolist() == [[0 + 2 + 5 + 4]]
-    assert tower.read("liver") is not first
+    assert tower.read(" Liver ") is first and len(runs) == 2
+    for i in range(KEPT - 1):
+        tower.read(f"word {i}")
+    assert tower.read("liver") is first and len(runs) == KEPT + 1  # used last but KEPT - 1: still there
+    tower.read("left liver")
+    assert len(runs) == KEPT + 2
+
+
+def test_a_click_after_a_text_does_not_read_it_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = counted_runs(monkeypatch)
+    segmenter = OnnxSegmenter(folder, threads=1)
+    prompts = Prompts((Text("liver liver"),))
+    answer = segmenter.segment(FEATURES, prompts)
+    for i in range(3):
+        prompts = prompts.add(Point(float(i), 1))
+        answer = segmenter.segment(FEATURES, prompts, previous=answer)
+    assert answer.mask.all() and len(runs) == 1
+
+
+def test_text_below_the_floor_of_the_card_is_not_found(folder: Path) -> None:
+    write_card(folder, text_floor=0.75)
+    words = Prompts((Text("liver liver"),))
+    assert OnnxSegmenter(folder, threads=1).segment(FEATURES, words).mask.all()  # its score is 0.75
+    write_card(folder, text_floor=0.76)
+    segmenter = OnnxSegmenter(folder, threads=1)
+    nothing = segmenter.segment(FEATURES, words)
+    assert nothing.not_found and not nothing.mask.any() and nothing.score == 0.75
+    assert nothing.not_found_sentence("slice") == "No “liver liver” was found in this slice."
+    # a click is answered as if nothing had been said: the vector of the text would make the mask full
+    clicked = segmenter.segment(FEATURES, words.add(Point(1, 1)), previous=nothing)
+    assert clicked.missing == "liver liver" and clicked.logits.max() == -10
+    again = segmenter.segment(FEATURES, words.add(Point(1, 1)).add(Text("liver  liver")), previous=clicked)
+    assert again.missing == "" and again.mask.all()
 
 
 def test_text_reaches_the_head_and_its_category_comes_back(folder: Path) -> None:
