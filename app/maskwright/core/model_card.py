@@ -64,6 +64,12 @@ class ModelCard:
         """Hash that stored features are signed with: features of another encoder are never used."""
         return self.sha256[self.files["encoder"]]
 
+    @property
+    def features_id(self) -> str:
+        """Model that stored features are named after: the one whose encoder this is, where it was adapted from it."""
+        of = str(self.extra.get("features_of") or self.id)
+        return self.id if set(of) & set("/\\") else of
+
 
 _TUPLES = ("logits_shape", "prompts", "state_shape", "text_shape", "mean_rgb", "std_rgb", "labels", "categories")
 

@@ -67,7 +67,7 @@ def signature(fingerprint: str, card: ModelCard, intensity: Intensity) -> Signat
     """Signature of the features that ``card``'s encoder makes of a scan."""
     return Signature(
         fingerprint=fingerprint,
-        model_id=card.id,
+        model_id=card.features_id,
         model_sha256=card.encoder_sha256,
         preprocessing_version=PREPROCESSING_VERSION,
         intensity=(intensity.low, intensity.high),

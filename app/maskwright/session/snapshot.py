@@ -6,13 +6,12 @@ import json
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from maskwright.core.annotation import Annotation, AnnotationObject
+from maskwright.core.annotation import Annotation
 from maskwright.core.edits import Edit
 from maskwright.core.errors import MaskwrightError, StoreError
 from maskwright.core.labels import Label, LabelSet
-from maskwright.core.mask import Mask
-from maskwright.core.prompts import Prompts
 from maskwright.core.volume import View
+from maskwright.io.annotated import LABELS, MASK, OBJECT, load_objects, view_key, view_of
 from maskwright.io.journal import PROJECT
 from maskwright.session.steps import (
     DoneChange,
@@ -27,8 +26,8 @@ from maskwright.session.steps import (
     prompts_to_json,
 )
 
-LABELS, SHOWN, ACTIVE_LABEL = "labels", "shown", "active label"  # of the project
-SCAN, VIEW, DONE, OBJECT, MASK, DRAFT = "scan", "view", "done", "object/", "mask/", "draft/"  # of a scan
+SHOWN, ACTIVE_LABEL = "shown", "active label"  # of the project
+VIEW, DONE, DRAFT = "view", "done", "draft/"  # of a scan
 
 
 def changed(scan: int, before: ScanState, after: ScanState, step: Step) -> dict[tuple[int, str], bytes | None]:
@@ -46,13 +45,13 @@ def changed(scan: int, before: ScanState, after: ScanState, step: Step) -> dict[
                 out[scan, object_key(known.id)] = None if found is None else _json(head_to_json(Head.of(found)))
             case DraftChange():
                 draft = after.drafts.get(part.view)
-                out[scan, f"{DRAFT}{_view_key(part.view)}"] = _json(prompts_to_json(draft)) if draft else None
+                out[scan, f"{DRAFT}{view_key(part.view)}"] = _json(prompts_to_json(draft)) if draft else None
             case DoneChange():
                 out[scan, DONE] = b"true" if after.done else None
             case Edit():
                 found = objects.get(part.object_id)
                 mask = None if found is None else found.masks.get(part.view)
-                key = f"{MASK}{part.object_id}/{_view_key(part.view)}"
+                key = f"{MASK}{part.object_id}/{view_key(part.view)}"
                 out[scan, key] = None if mask is None else mask.to_bytes()
     return out
 
@@ -67,23 +66,6 @@ def labels_to_bytes(labels: LabelSet, retired: tuple[Label, ...]) -> bytes:
     return _json({"labels": labels.to_json(), "retired": [label.to_json() for label in retired]})
 
 
-def load_labels(project: Mapping[str, bytes]) -> tuple[LabelSet, tuple[Label, ...]]:
-    """Labels, and those removed, from the state of the project; those of a new project where there are none yet.
-
-    Raises
-    ------
-    StoreError
-        If what the journal holds is damaged.
-    """
-    if LABELS not in project:
-        return LabelSet.default(), ()
-    try:
-        value = _read(project[LABELS])
-        return LabelSet.from_json(value["labels"]), tuple(Label.from_json(one) for one in value["retired"])
-    except (ValueError, KeyError, TypeError, MaskwrightError) as error:
-        raise StoreError(f"the labels in the journal are damaged ({error})", hint="Put a copy of it back.") from error
-
-
 def load_scan(values: Mapping[str, bytes], labels: LabelSet, retired: tuple[Label, ...] = ()) -> ScanState:
     """State of one scan.
 
@@ -92,26 +74,15 @@ def load_scan(values: Mapping[str, bytes], labels: LabelSet, retired: tuple[Labe
     StoreError
         If what the journal holds is damaged.
     """
+    objects = load_objects(values)
     try:
-        heads: dict[int, Head] = {}
-        masks: dict[int, dict[View, Mask]] = {}
-        drafts: dict[View, Prompts] = {}
-        for key, value in values.items():
-            if key.startswith(OBJECT):
-                head = head_from_json(_read(value))
-                assert head is not None
-                heads[head.id] = head
-            elif key.startswith(MASK):
-                object_id, view = key.removeprefix(MASK).split("/", 1)
-                masks.setdefault(int(object_id), {})[_view_of(view)] = Mask.from_bytes(value)
-            elif key.startswith(DRAFT):
-                drafts[_view_of(key.removeprefix(DRAFT))] = prompts_from_json(_read(value))
-        objects = tuple(
-            AnnotationObject(head.id, head.label_id, masks.get(head.id, {}), head.visible, head.score)
-            for _, head in sorted(heads.items())
-        )
+        drafts = {
+            view_of(key.removeprefix(DRAFT)): prompts_from_json(_read(value))
+            for key, value in values.items()
+            if key.startswith(DRAFT)
+        }
         return ScanState(Annotation(labels, objects), retired, MappingProxyType(drafts), DONE in values)
-    except (ValueError, KeyError, TypeError, IndexError, AssertionError, MaskwrightError) as error:
+    except (ValueError, KeyError, TypeError, MaskwrightError) as error:
         raise StoreError(
             f"the annotation in the journal is damaged ({error})", hint="Put a copy of it back."
         ) from error
@@ -143,12 +114,3 @@ def _json(value: object) -> bytes:
 
 def _read(value: bytes):  # noqa: ANN202 (whatever JSON holds)
     return json.loads(value)
-
-
-def _view_key(view: View) -> str:
-    return f"{view.axis}/{view.index}"
-
-
-def _view_of(text: str) -> View:
-    axis, index = text.split("/")
-    return View(int(axis), int(index))

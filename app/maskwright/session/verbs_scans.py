@@ -11,6 +11,7 @@ from pathlib import Path
 
 from maskwright.core.errors import MaskwrightError, StoreError
 from maskwright.core.volume import View
+from maskwright.io.annotated import SCAN
 from maskwright.io.journal import PROJECT
 from maskwright.session import snapshot
 from maskwright.session.changes import Changes
@@ -187,7 +188,7 @@ class ScanVerbs(LabelVerbs):
             state = chosen.state(entry.id)
             history = History(chosen.journal, entry.id)
             label = chosen.active_label()
-            values = {(one.id, snapshot.SCAN): one.to_bytes() for one in placed.changed}
+            values = {(one.id, SCAN): one.to_bytes() for one in placed.changed}
             chosen.journal.put({**values, (PROJECT, snapshot.SHOWN): json.dumps(entry.id).encode()})
         except BaseException:
             self._release(chosen)

@@ -86,3 +86,11 @@ def test_features_are_signed_with_the_hash_of_the_encoder() -> None:
     assert CARD.encoder_sha256 == "1" * 64
     other = replace(CARD, sha256={**CARD.sha256, "h.onnx": "3" * 64})
     assert other.encoder_sha256 == CARD.encoder_sha256
+
+
+def test_an_adapted_model_uses_the_features_of_the_one_it_was_made_of() -> None:
+    assert CARD.features_id == "tiny"
+    adapted = replace(CARD, id="mine", extra={"features_of": "tiny"})
+    assert adapted.features_id == "tiny" and card_from_json(card_to_json(adapted)).features_id == "tiny"
+    for name in ("", "../tiny", "a\\b"):
+        assert replace(CARD, extra={"features_of": name}).features_id == "tiny"

@@ -56,6 +56,8 @@ def test_a_signature_holds_all_that_features_depend_on() -> None:
     sign = signature("f" * 64, FAKE_CARD, Intensity(3.0, 900.0))
     assert sign == Signature("f" * 64, "fake", "e" * 64, PREPROCESSING_VERSION, (3.0, 900.0), FAKE_CARD.features)
     assert sign.key == "f" * 24 + "-fake"
+    adapted = replace(FAKE_CARD, id="adapted", extra={"features_of": "fake"})
+    assert signature("f" * 64, adapted, Intensity(3.0, 900.0)) == sign
 
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:

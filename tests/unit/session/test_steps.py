@@ -12,7 +12,8 @@ from maskwright.core.labels import Label, LabelSet
 from maskwright.core.mask import Mask
 from maskwright.core.prompts import Box, Point, Prompts, Scribble, Text
 from maskwright.core.volume import View
-from maskwright.session.snapshot import changed, labels_to_bytes, load_labels, load_scan
+from maskwright.io.annotated import load_labels
+from maskwright.session.snapshot import changed, labels_to_bytes, load_scan
 from maskwright.session.steps import (
     DoneChange,
     DraftChange,
