@@ -123,14 +123,27 @@ class FeatureStore:
 
     def ready_flags(self, axis: int = 0) -> np.ndarray:
         """(n,) bool, read-only: which slices along ``axis`` are done."""
-        if axis not in self._done:
-            flags = np.zeros(self.shape_zyx[axis], bool)
-            if f"{axis}/done" in self._group:
-                flags |= np.asarray(self._axis(axis)[1][:], bool)
-            self._done[axis] = flags
-        view = self._done[axis].view()
+        flags = self._done.get(axis)
+        if flags is None:
+            flags = self._done[axis] = self._flags_on_disk(axis)
+        view = flags.view()
         view.setflags(write=False)
         return view
+
+    def _flags_on_disk(self, axis: int) -> np.ndarray:
+        """The flags that are set. Only their files are read: zarr takes a millisecond for each flag, set or not."""
+        flags = np.zeros(self.shape_zyx[axis], bool)
+        if f"{axis}/done" not in self._group:
+            return flags
+        done = self._axis(axis)[1]
+        folder = (self.folder / done.path / done.metadata.encode_chunk_key((0,))).parent
+        for name in os.listdir(folder) if folder.is_dir() else ():
+            if name.isdecimal() and int(name) < len(flags):
+                value = (folder / name).read_bytes()
+                if len(value) != 1:
+                    raise ValueError(f"flag {name} has {len(value)} bytes")
+                flags[int(name)] = value != b"\0"
+        return flags
 
     def ready(self, view: View) -> bool:
         """Whether the features of ``view`` are complete."""
@@ -146,7 +159,8 @@ class FeatureStore:
         except (
             Exception
         ) as error:  # zarr raises what its codecs raise: damaged chunks give ValueError, RuntimeError, OSError
-            self._done[view.axis][view.index] = False
+            if (flags := self._done.get(view.axis)) is not None:
+                flags[view.index] = False
             raise StoreError(
                 f"the stored features of slice {view.index} are damaged ({error})",
                 path=self.folder,
@@ -176,7 +190,7 @@ class FeatureStore:
         self._done[view.axis][view.index] = True
 
     def refresh(self) -> None:
-        """Forget cached flags: another process may have written since."""
+        """Forget cached flags: another process may have written since. Another thread may be reading meanwhile."""
         self._done.clear()
 
     def touch(self) -> None:

@@ -38,9 +38,9 @@ class Sample:
 
     ``tokens`` (1536, 32, 32) and ``stem``, (24, 128, 128) and (40, 64, 64), are float16 features, ``truths`` and
     ``valid`` (M, 256, 256) bool; where ``corners`` (M, 2) int are given, (M, 128, 128) bool over a window of 16 x 16
-    tokens whose first row and column they are. ``asked`` (M,) bool: the first prompt is the text. ``text`` (M, 384) float32 is the sentence vector
-    of the object's label where ``known`` (M,) bool, and ``named`` (M, 32, 32) float32 how much of each token the label
-    covers, all its objects together.
+    tokens whose first row and column they are. ``asked`` (M,) bool: the first prompt is the text. ``text`` (M, 384)
+    float32 is the sentence vector of the object's label where ``known`` (M,) bool, and ``named`` (M, 32, 32) float32
+    how much of each token the label covers, all its objects together.
     """
 
     tokens: np.ndarray
@@ -56,8 +56,10 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """What is drawn: share of scans, of objects asked for by text, of those that the image does not show, of objects
-    joined with a neighbour, and of batches that look at windows around small objects, which cost a quarter.
+    """Shares of what is drawn.
+
+    Of scans, of objects asked for by text, of those that the image does not show, of objects joined with a neighbour,
+    and of batches that look at windows around small objects, which cost a quarter.
     """
 
     medical: float = 0.45
@@ -125,6 +127,8 @@ class SampleSource:
         """Look again which views have features: they may be computed while training runs."""
         views = []
         for d, stores in zip(self.datasets, self.stores, strict=True):
+            for store in stores:
+                store.refresh()
             ready = np.logical_and.reduce([store.ready_flags(0) for store in stores])
             numbers = [n for n in range(len(d.images)) if (n % HELD_EVERY == HELD_EVERY // 2) == self.held]
             pairs = [(n, r) for r in range(self.rounds) for n in numbers if ready[view_index(d, n, r)]]
