@@ -7,12 +7,14 @@ from pathlib import Path
 from maskwright.inference.model_folder import find_folder, installed_folders, read_card
 from maskwright.inference.segmentation import Segmentation, Zoomed
 from maskwright.inference.segmenter import OnnxSegmenter, Segmenter
+from maskwright.inference.uncertainty import Uncertainty
 from maskwright.inference.zoom import ZoomPolicy
 
 __all__ = [
     "OnnxSegmenter",
     "Segmentation",
     "Segmenter",
+    "Uncertainty",
     "ZoomPolicy",
     "Zoomed",
     "installed_folders",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,7 +22,8 @@ from maskwright.inference.not_found import asked, judged
 from maskwright.inference.ort import make_session, run_session
 from maskwright.inference.segmentation import Segmentation
 from maskwright.inference.text import TextTower
-from maskwright.inference.zoom import ZoomPolicy
+from maskwright.inference.uncertainty import Asked, PoolPolicy, Uncertainty, doubt
+from maskwright.inference.zoom import ZoomPolicy, pasted, prompts_in
 
 STROKE_STEP_PX = 16.0
 """Distance of the points a stroke is resampled to, in encoder-input pixels."""
@@ -54,8 +57,21 @@ class Segmenter(Protocol):
         """Features of one slice, (Y, X) of any number type or (Y, X, 3) uint8 RGB; raises Stopped for ``stop``."""
         ...
 
-    def segment(self, features: Features, prompts: Prompts, *, previous: Segmentation | None = None) -> Segmentation:
-        """Mask for ``prompts``; ``previous`` is the answer before the newest prompt."""
+    def segment(
+        self,
+        features: Features,
+        prompts: Prompts,
+        *,
+        previous: Segmentation | None = None,
+        stop: Stop | None = None,
+    ) -> Segmentation:
+        """Mask for ``prompts``; ``previous`` is the answer before the newest prompt. Raises Stopped for ``stop``."""
+        ...
+
+    def uncertainty(
+        self, features: Features, prompts: Prompts, segmentation: Segmentation, *, stop: Stop | None = None
+    ) -> Uncertainty:
+        """Where the model is unsure of an answer to ``prompts``; a few head runs. Raises Stopped for ``stop``."""
         ...
 
 
@@ -155,29 +171,76 @@ class OnnxSegmenter:
         arrays = tuple(o.astype(f.dtype, copy=False) for o, f in zip(outputs, card.features, strict=True))
         return Features(arrays, shape)
 
-    def segment(self, features: Features, prompts: Prompts, *, previous: Segmentation | None = None) -> Segmentation:
+    def segment(
+        self,
+        features: Features,
+        prompts: Prompts,
+        *,
+        previous: Segmentation | None = None,
+        stop: Stop | None = None,
+    ) -> Segmentation:
         """Mask for ``prompts`` on ``features``. One head run and no encode, unless a small object is looked at closely.
 
-        The closer look is taken where the segmenter has a zoom and ``features`` have crops (see `zoom.look_closer`).
+        The closer look is taken where the segmenter has a zoom and ``features`` have crops (see `closer.look_closer`).
         Text that names nothing gives an empty mask that says so (see `not_found`).
-        Raises ModelError for a kind of prompt the model does not take, or where the head cannot run.
+        Raises ModelError for a kind of prompt the model does not take, or where the head cannot run, Stopped where
+        ``stop`` was set first.
         """
         _check_kinds(self._card, prompts)
         said, previous, left_out = asked(prompts, previous)
-        answer = self._answer(features, said, previous)
-        return judged(answer, said, floor=self._card.text_floor, left_out=left_out)
+        answer = self._answer(features, said, previous, stop)
+        answer = judged(answer, said, floor=self._card.text_floor, left_out=left_out)
+        return replace(answer, ask=Asked(partial(self.uncertainty, features, said, answer)))
 
-    def _answer(self, features: Features, prompts: Prompts, previous: Segmentation | None) -> Segmentation:
+    def uncertainty(
+        self, features: Features, prompts: Prompts, segmentation: Segmentation, *, stop: Stop | None = None
+    ) -> Uncertainty:
+        """Where the model is unsure of the answer to ``prompts``; at most three head runs, on its crop if it has one.
+
+        Raises ModelError where the head cannot run, Stopped where ``stop`` was set first.
+        """
+        zoom, shape = segmentation.zoom, features.shape_yx
+        part = features.crops(zoom.box) if zoom is not None and zoom.used and features.crops is not None else None
+        if zoom is None or part is None or zoom.logits is None:
+            return self._doubt(features, prompts, segmentation.logits, segmentation.score, stop)
+        found = self._doubt(part, prompts_in(prompts, zoom.box), zoom.logits, zoom.score, stop)
+        click = found.next_click
+        return Uncertainty(
+            pasted(np.zeros(shape, np.float32), found.map, zoom.box),
+            found.score,
+            None if click is None else (click[0] + zoom.box[1], click[1] + zoom.box[0], click[2]),
+        )
+
+    def _doubt(
+        self, features: Features, prompts: Prompts, logits: np.ndarray, score: float, stop: Stop | None
+    ) -> Uncertainty:
+        def run(varied: Prompts, start: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+            out = self._run(features, varied, start, stop=stop)
+            return out["logits"][0], out["scores"][0]
+
+        return doubt(run, prompts, logits, score, frame=self._frame(features.shape_yx), policy=PoolPolicy())
+
+    def _answer(
+        self, features: Features, prompts: Prompts, previous: Segmentation | None, stop: Stop | None
+    ) -> Segmentation:
         if self._zoom is None or features.crops is None:
-            return self._look(features, prompts, previous)
-        return look_closer(self._look, features, prompts, previous, frame=self._frame, policy=self._zoom)
+            return self._look(features, prompts, previous, stop=stop)
+        look = partial(self._look, stop=stop)
+        return look_closer(look, features, prompts, previous, frame=self._frame, policy=self._zoom)
 
     def _frame(self, shape_yx: tuple[int, int]) -> SliceTransform:
         return SliceTransform(shape_yx, self._card.input_size, self._card.preprocessing)
 
-    def _look(self, features: Features, prompts: Prompts, previous: Segmentation | np.ndarray | None) -> Segmentation:
+    def _look(
+        self,
+        features: Features,
+        prompts: Prompts,
+        previous: Segmentation | np.ndarray | None,
+        *,
+        stop: Stop | None = None,
+    ) -> Segmentation:
         """One head run on one view."""
-        transform, out = self._frame(features.shape_yx), self._run(features, prompts, previous)
+        transform, out = self._frame(features.shape_yx), self._run(features, prompts, previous, stop=stop)
         card, best = self._card, int(out["scores"][0].argmax())
         logits = np.ascontiguousarray(out["logits"][0, best])
         return Segmentation(
