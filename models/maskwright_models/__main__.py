@@ -1,4 +1,4 @@
-"""maskwright-models: the side that has torch. volumes · features · train · export · evaluate · precompute · import."""
+"""maskwright-models: the side that has torch: data, training, export, evaluation."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ COMMANDS = {
     "volumes": "volumes",
     "features": "features",
     "train": "train",
+    "adapt": "adapt",
     "export": "export",
     "card": "card",
+    "curve": "curve",
     "evaluate": "evaluate",
     "precompute": "precompute",
     "import": "import_",

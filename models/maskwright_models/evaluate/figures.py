@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 FORMATS = ("svg", "png")
 DASHES = ("-", "--", ":", "-.")
 COLOURS = 10
+OVERLAPS = ("iou", "chosen", "held")
+"""How names of overlaps begin in a training log; all others are losses."""
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # letters stay letters: small, and found by a search
     "svg.hashsalt": "maskwright",  # the same curves give the same file
@@ -68,8 +70,8 @@ def draw_learning(
 ) -> list[Path]:
     """Losses and overlaps over hours: a panel for each kind of figure, a line for each name and run.
 
-    ``runs`` maps a run to its figures, each a name and its (hours, value) pairs. Names that hold ``iou`` or ``chosen``
-    are overlaps, all others losses.
+    ``runs`` maps a run to its figures, each a name and its (hours, value) pairs, as
+    :func:`maskwright_models.evaluate.learning.read_log` gives them.
     """
     overlaps = {name for figures in runs.values() for name in figures if is_overlap(name)}
     losses = {name for figures in runs.values() for name in figures if not is_overlap(name)}
@@ -89,7 +91,7 @@ def draw_learning(
 
 def is_overlap(name: str) -> bool:
     """Whether a figure of a training log is an overlap, not a loss."""
-    return "iou" in name or "chosen" in name
+    return name.startswith(OVERLAPS)
 
 
 @contextmanager

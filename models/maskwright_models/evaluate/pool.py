@@ -17,6 +17,8 @@ from maskwright.inference.evaluate import MONOTONE_TOLERANCE
 from maskwright.io.evaluation_set import PHOTO
 
 Row = Mapping[str, Any]
+INSTANCE_SETS = ("medical_nuclei_dsb2018",)
+"""Medical sets whose masks hold one thing of many that a label names: words cannot tell which is meant."""
 SUMS = ("objects", "images", "nof@80", "nof@85", "nof@90")
 MEANS = ("noc@80", "noc@85", "noc@90", "iou@1", "iou@2", "iou@3", "iou@5", "dice@1", "dice@3", "dice@5")
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from maskwright.core.errors import ScanError
 from maskwright_models.evaluate.figures import FORMATS, draw_curves, draw_reliability
 from maskwright_models.evaluate.gallery import SHOWN, Failure
 from maskwright_models.evaluate.pool import Row, by_modality, by_size, newest, reliability_of
@@ -15,9 +16,19 @@ FIRST = {"click": "clicks", "box": "a box, then clicks", "text": "words, then cl
 
 
 def read_rows(paths: Sequence[Path]) -> list[Row]:
-    """Rows that ``maskwright-models evaluate`` printed or wrote, the newest of each set and prompt."""
-    lines = [line for path in paths for line in path.read_text("utf-8").splitlines() if line.startswith("{")]
-    return newest(json.loads(line) for line in lines)
+    """Rows that ``maskwright-models evaluate`` printed or wrote, the newest of each set and prompt.
+
+    Lines that are no rows are passed over. Raises ScanError where a file cannot be read.
+    """
+    rows: list[Row] = []
+    for path in paths:
+        try:
+            rows += [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.startswith("{")]
+        except (OSError, ValueError) as error:
+            raise ScanError(
+                f"no readable figures ({error})", path=path, hint="Run maskwright-models evaluate."
+            ) from error
+    return newest(rows)
 
 
 def by_prompt(rows: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
@@ -56,16 +67,7 @@ def write_report(
     rows = newest(rows)
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
     write_curves(folder / "curves", rows)
-    models = ", ".join(dict.fromkeys(str(row["model"]) for row in rows))
-    lines = [f"# Evaluation of {models}", "", "Number-of-clicks protocol (Sofiiuk et al., 2021), at most 20 clicks."]
-    for (prompt, labels_of), own in by_prompt(rows).items():
-        name = _name(prompt, labels_of)
-        lines += ["", f"## First {FIRST[prompt]}" + (f", labels that {labels_of} has" if labels_of else ""), ""]
-        lines += sections(own)
-        lines += ["", f"![IoU against clicks by set](curves/{name}-sets.svg)"]
-        lines += [f"![by modality](curves/{name}-modality.svg) ![by size](curves/{name}-size.svg)"]
-        lines += ["", "Predicted against real IoU:", "", *reliability_table(reliability_of(own))]
-    lines += ["", "![Calibration](curves/reliability.svg)"] if by_prompt(rows) else []
+    lines = _lines(rows, curves="curves/")
     for (name, prompt), failures in (galleries or {}).items():
         lines += ["", f"## Worst of {name}, first {FIRST[prompt]}", ""]
         lines += ["Green: truth; red: answer. IoU after " + ", ".join(str(k) for k in SHOWN) + " clicks."]
@@ -76,6 +78,33 @@ def write_report(
     path = folder / "report.md"
     path.write_text("\n".join(lines) + "\n", "utf-8")
     return path
+
+
+def write_figures(folder: Path, rows: Sequence[Row]) -> Path:
+    """Write the curves as SVG and a README.md with them and the tables: no picture of a data set. Returns its path."""
+    rows = newest(rows)
+    write_curves(folder, rows, formats=("svg",))
+    path = folder / "README.md"
+    path.write_text("\n".join(_lines(rows, curves="")) + "\n", "utf-8")
+    return path
+
+
+def _lines(rows: Sequence[Row], *, curves: str) -> list[str]:
+    """Headings, tables and links to the curves in ``curves``."""
+    models = ", ".join(dict.fromkeys(str(row["model"]) for row in rows))
+    lines = [f"# Evaluation of {models}", "", "Number-of-clicks protocol (Sofiiuk et al., 2021), at most 20 clicks."]
+    for (prompt, labels_of), own in by_prompt(rows).items():
+        name = _name(prompt, labels_of)
+        lines += ["", f"## {heading(prompt, labels_of)}", "", *sections(own)]
+        lines += ["", f"![IoU against clicks by set]({curves}{name}-sets.svg)", ""]
+        lines += [f"![by modality]({curves}{name}-modality.svg) ![by size]({curves}{name}-size.svg)"]
+        lines += ["", "Predicted against real IoU:", "", *reliability_table(reliability_of(own))]
+    return [*lines, "", f"![Calibration]({curves}reliability.svg)"] if by_prompt(rows) else lines
+
+
+def heading(prompt: str, labels_of: str) -> str:
+    """Title of what is said about one first prompt."""
+    return f"First {FIRST[prompt]}" + (f"; only labels that {labels_of} has" if labels_of else "")
 
 
 def _name(prompt: str, labels_of: str) -> str:

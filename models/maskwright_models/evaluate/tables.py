@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from maskwright_models.evaluate.pool import Row, by_modality, by_size, over_sets
+from maskwright_models.evaluate.pool import INSTANCE_SETS, Row, by_modality, by_size, over_sets
 from maskwright_models.evaluate.published import IMIS_PUBLISHED, PUBLISHED, paper_set
 
 CLICKS_PER_ENCODE = 20
@@ -97,6 +97,10 @@ def sections(rows: Sequence[Row]) -> list[str]:
     """Everything about one first prompt: sets, means, modalities, sizes, calibration and monotony."""
     medical = [row for row in rows if row["details"]["modality"] != "photo"]
     sets = [dict(row) for row in rows]
+    if rows[0]["prompt"] == "text":
+        whole = [row for row in medical if row["folder"] not in INSTANCE_SETS]
+        if whole and len(whole) < len(medical):
+            sets.append(over_sets(whole, f"**medical, masks hold all of a label, mean of {len(whole)} sets**"))
     if len(medical) > 1:
         sets.append(over_sets(medical, f"**medical, mean of {len(medical)} sets**"))
     if len(rows) > len(medical) > 0:
