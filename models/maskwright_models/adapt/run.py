@@ -1,0 +1,242 @@
+"""Adapts a model to the masks of a project or a folder, within a time, and says what it is worth."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from maskwright.core.errors import AnnotationError, ModelError
+from maskwright.inference import OnnxSegmenter, read_card
+from maskwright_models.adapt.clock import Clock
+from maskwright_models.adapt.files import README, REPORT, readme, write_folder
+from maskwright_models.adapt.items import FEWEST_HELD, Item, Material, Split, split, spread
+from maskwright_models.adapt.judge import MOST, Judged, Verdict, decide, judge, report_labels
+from maskwright_models.adapt.shelf import Filler, Seen, Shelf
+from maskwright_models.adapt.training import Recipe, Trained, train_head
+from maskwright_models.export.install import new_folder
+from maskwright_models.export.read_back import read_head
+
+ADAPTED, KEPT = "adapted", "base kept"
+"""Decisions."""
+MOST_SLICES = 150
+"""Slices that are trained on at most, evenly spread: each of their views takes over a megabyte."""
+MOST_CHECKED = 16
+"""Masks that training is checked on at most."""
+FILL_SHARE = 0.35
+"""Part of the time after which no more features are computed."""
+JUDGE_SHARE = 0.15
+"""Part of the time that a comparison may take; there are two."""
+LEAST_TRAINING = 0.1
+"""Part of the time below which training is not begun."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """``minutes`` is all of the time; ``extra`` further views of each slice are encoded; ``images`` fixes the split."""
+
+    minutes: float = 8.0
+    extra: int = 2
+    threads: int | None = None
+    images: int | None = None
+    overwrite: bool = False
+    seed: int = 1
+
+
+class _BaseStays(Exception):  # noqa: N818  (nothing went wrong)
+    """Ends the making of a model folder that nobody wants."""
+
+    def __init__(self, report: dict[str, Any]) -> None:
+        super().__init__()
+        self.report = report
+
+
+def adapt(
+    material: Material,
+    base: Path,
+    out: Path,
+    *,
+    options: Options,
+    store_root: Path | None = None,
+    clock: Clock | None = None,
+    recipe: Recipe | None = None,
+    say: Callable[[str], None] = lambda sentence: None,
+) -> dict[str, Any]:
+    """Adapt the model in ``base``; where that made it better a new model lies in ``out``, otherwise nothing does.
+
+    ``store_root`` holds the feature stores of the app. Returns the report. Raises AnnotationError where there are too
+    few masks, ModelError where the base can't be read back, the time doesn't suffice, or ``out`` can't be written.
+    """
+    clock = clock or Clock(60 * options.minutes)
+    material.check()
+    work = _Work(material, base, options, store_root, clock, recipe, say)
+    try:
+        with new_folder(out, overwrite=options.overwrite) as folder:
+            report = work.run(folder)
+            if report["decision"] == KEPT:
+                raise _BaseStays(report)
+    except _BaseStays as stays:
+        return stays.report
+    return report
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Work:
+    """One adaptation."""
+
+    material: Material
+    base: Path
+    options: Options
+    store_root: Path | None
+    clock: Clock
+    recipe: Recipe | None
+    say: Callable[[str], None]
+
+    def run(self, folder: Path) -> dict[str, Any]:
+        """Train, compare, and write the model into the empty ``folder``; the report says whether it is worth it."""
+        options, material, clock = self.options, self.material, self.clock
+        parts = split(material.items, seed=options.seed, images=options.images)
+        head = read_head(self.base)
+        segmenter = OnnxSegmenter(self.base, threads=options.threads)
+        filler = Filler(material, segmenter, store_root=self.store_root, seed=options.seed)
+        shelf = filler.shelf
+        self.say("features of the slices")
+        held = filler.fill(spread(parts.held, MOST))
+        start = clock.share
+        before = self._judged(self.base, held, shelf, is_late=lambda: clock.share - start > JUDGE_SHARE)
+        held, judging = held[: len(before.labels)], clock.share - start
+        trained, checked = self._filled(filler, parts.trained)
+        until = 0.98 - 1.25 * judging
+        if until - clock.share < LEAST_TRAINING:
+            used = f"{100 * clock.share:.0f} %"
+            raise ModelError(
+                f"{options.minutes:g} minutes are too few: features and comparing took {used} of them",
+                hint="Give more with --minutes, or encode the scans first: maskwright precompute",
+            )
+        self.say(f"training on {_count(trained)} views of masks")
+        recipe = self.recipe or Recipe(until=until, seed=options.seed)
+        done = train_head(head, trained, checked or trained, recipe=recipe, clock=clock, on_step=self._on_step)
+        report = self._report(parts, held, done, shelf, trained, checked)
+        verdict, after = Verdict(False, "Training found nothing better than the base, which stays."), None
+        if done.head is not None:
+            about = self._about(report)
+            write_folder(done.head, self.base, folder, name=material.name, about=about)
+            after = self._judged(folder, held, shelf)
+            verdict = decide(before, after)
+        report["decision"] = ADAPTED if verdict.adopted else KEPT
+        report |= {"reason": verdict.reason, "before": before.figures()}
+        if after is not None:
+            report["after"] = after.figures()
+        report |= {"labels": report_labels(before, after), "minutes": round(clock.used / 60, 2)}
+        if verdict.adopted:
+            report["model"] = folder.name
+            (folder / REPORT).write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+            (folder / README).write_text(readme(read_card(folder), report), "utf-8")
+        return report
+
+    def _filled(self, filler: Filler, items: Sequence[Item]) -> tuple[list[Seen], list[Seen]]:
+        """Views to train on, and views of other slices to check it on; none where there are too few slices for both."""
+        items = _of_slices(items, MOST_SLICES)
+        try:
+            inner = split(items, seed=self.options.seed + 1)
+        except AnnotationError:
+            inner = Split(tuple(items), (), "")
+        shelf, clock = filler.shelf, self.clock
+        checked = filler.fill(spread(inner.held, MOST_CHECKED))
+        trained = filler.fill(inner.trained, extra=self.options.extra, is_late=lambda: clock.share > FILL_SHARE)
+        views = [view for place in sorted({i.place for i in trained}) for view in shelf.views[place]]
+        if not views:
+            raise AnnotationError(
+                f"none of the masks of {self.material.name} can be trained on. {' '.join(shelf.notes)}".strip(),
+                hint="Put the scans back, or accept masks of larger things.",
+            )
+        return views, [view for place in sorted({i.place for i in checked}) for view in shelf.views[place][:1]]
+
+    def _judged(
+        self,
+        model: Path,
+        held: Sequence[Item],
+        shelf: Shelf,
+        *,
+        is_late: Callable[[], bool] = lambda: False,
+    ) -> Judged:
+        if len(held) < FEWEST_HELD:
+            raise AnnotationError(
+                f"too few scans of {self.material.name} can be read to compare on. {' '.join(shelf.notes)}",
+                hint="Put the scans back, or accept masks on others.",
+            )
+        self.say(f"comparing on {len(held)} masks")
+        return judge(
+            model,
+            held,
+            shelf.features,
+            known=self.material.items,
+            threads=self.options.threads,
+            is_late=is_late,
+        )
+
+    def _on_step(self, step: int, share: float) -> None:
+        self.say(f"training: step {step}, {100 * share:.0f} %")
+
+    def _report(
+        self,
+        parts: Split,
+        held: Sequence[Item],
+        done: Trained,
+        shelf: Shelf,
+        trained: Sequence[Seen],
+        checked: Sequence[Seen],
+    ) -> dict[str, Any]:
+        card, counts = read_card(self.base), shelf.counts
+        return {
+            "project": self.material.name,
+            "base": {
+                "id": card.id,
+                "version": card.version,
+                "head_sha256": card.sha256[card.files["head"]],
+            },
+            "split": parts.by,
+            "masks": {
+                "accepted": len(self.material.items),
+                "trained": _count(trained) - counts.extra_masks,
+                "checked": _count(checked),
+                "compared": len(held),
+                "late": counts.late,
+            },
+            "slices": {"from_store": counts.stored, "encoded": counts.encoded, "extra_views": counts.extra},
+            "steps": done.steps,
+            "share": done.share,
+            "checks": [[step, round(value, 4)] for step, value in done.curve],
+            "notes": [*self.material.notes, *shelf.notes],
+        }
+
+    def _about(self, report: Mapping[str, Any]) -> dict[str, Any]:
+        """What the card says beside the entries that every card has."""
+        base, name = report["base"], self.material.name
+        return {
+            "adapted": {
+                "base": base["id"],
+                "base_version": base["version"],
+                "base_head_sha256": base["head_sha256"],
+                "project": name,
+                "masks": report["masks"]["trained"],
+                "data": f"The head was adapted to the masks of project {name}; what it knows besides is the base's.",
+            }
+        }
+
+
+def _of_slices(items: Sequence[Item], most: int) -> list[Item]:
+    """Items of at most ``most`` slices, evenly spread."""
+    places = sorted({item.place for item in items})
+    if len(places) > most:
+        places = [places[int(i)] for i in np.linspace(0, len(places) - 1, most).round()]
+    chosen = set(places)
+    return [item for item in items if item.place in chosen]
+
+
+def _count(views: Sequence[Seen]) -> int:
+    return sum(len(view.labels) for view in views)

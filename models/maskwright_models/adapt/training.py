@@ -1,0 +1,286 @@
+"""Trains the head a little further on a few masks: close to its base, checked on the way, never past the clock."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from maskwright.core.metrics import dice_of_iou, iou
+from maskwright.core.protocol import deepest_error
+from maskwright_models.adapt.clock import Clock
+from maskwright_models.adapt.shelf import Seen
+from maskwright_models.data.clicks import PAD, to_input
+from maskwright_models.data.samples import Sample
+from maskwright_models.train.losses import head_loss
+from maskwright_models.train.simulation import begin, look_ahead
+from maskwright_models.zoo.dinov2_imsa import TEXT_WIDTH, TOKENS, Head
+
+FROZEN = ("text_token", "text_match", "named")
+"""Parts that only words train; a project does not say of a slice that all of a label is marked there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How far, and how, a head may go. ``until`` is the part of the clock's time at which training ends.
+
+    ``pull`` times the learning rate is how far each step takes the weights back to those of the base (L2-SP: Li et al.,
+    "Explicit Inductive Bias for Transfer Learning", 2018). ``shares`` are how far towards the trained weights the
+    candidates lie (Wortsman et al., "Robust Fine-tuning of Zero-Shot Models", 2022). ``most_steps`` ends sooner.
+    """
+
+    until: float = 0.8
+    objects: int = 8
+    rate: float = 3e-4
+    pull: float = 5.0
+    average: float = 0.97
+    warmup_steps: int = 10
+    clip: float = 1.0
+    checks: int = 8
+    patience: int = 3
+    clicks: int = 4
+    shares: tuple[float, ...] = (0.5, 1.0)
+    most_steps: int | None = None
+    seed: int = 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trained:
+    """The best head, None where the base was never beaten; ``curve`` has (step, figure), the base first."""
+
+    head: Head | None
+    steps: int
+    share: float
+    curve: tuple[tuple[int, float], ...]
+
+
+def train_head(
+    base: Head,
+    views: Sequence[Seen],
+    checked: Sequence[Seen],
+    *,
+    recipe: Recipe,
+    clock: Clock,
+    on_step: Callable[[int, float], None] | None = None,
+) -> Trained:
+    """Fit a copy of ``base`` to ``views`` until the clock says stop, and keep what does best on ``checked``.
+
+    ``on_step(step, share)`` is told what part of the time for training is used.
+    """
+    torch.manual_seed(recipe.seed)
+    rng = np.random.default_rng(recipe.seed)
+    head = copy.deepcopy(base).eval().requires_grad_()  # batch norms keep the statistics they have
+    head.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for name, parameter in head.named_parameters():
+        if name.split(".")[0] in FROZEN:
+            parameter.requires_grad = False
+    average = copy.deepcopy(head)
+    moving = [p for p in head.parameters() if p.requires_grad]
+    home = [p.detach().clone() for p in moving]
+    means = [p for p, q in zip(average.parameters(), head.parameters(), strict=True) if q.requires_grad]
+    optimiser = torch.optim.AdamW(moving, lr=recipe.rate, betas=(0.9, 0.99), weight_decay=0.0)
+    draw = Draw(views, rng)
+    start, step = clock.share, 0
+    curve = [(0, figure(base, checked, clicks=recipe.clicks))]
+    best = Best(curve[0][1])
+    while not best.is_settled(recipe.patience):
+        used = (clock.share - start) / max(recipe.until - start, 1e-9)
+        done = 1.0 if recipe.most_steps is None else step / recipe.most_steps
+        progress = used if recipe.most_steps is None else max(used, done)
+        if progress >= (len(curve)) / recipe.checks and step:
+            curve.append((step, figure(average, checked, clicks=recipe.clicks)))
+            best.offer(curve[-1][1], means)
+        if progress >= 1:
+            break
+        rate = recipe.rate * min(1.0, (step + 1) / recipe.warmup_steps)
+        rate *= 0.05 + 0.475 * (1 + math.cos(math.pi * min(progress, 1.0)))
+        _one_step(head, draw(recipe.objects), optimiser, moving, rng, rate=rate, clip=recipe.clip)
+        step += 1
+        keep = min(recipe.average, (1 + step) / (10 + step))
+        with torch.no_grad():
+            for now, first, mean in zip(moving, home, means, strict=True):
+                now.lerp_(first, min(1.0, rate * recipe.pull))
+                mean.lerp_(now, 1 - keep)
+        if on_step is not None:
+            on_step(step, progress)
+    return _nearest(average, means, home, best, checked, recipe, step, tuple(curve))
+
+
+class Best:
+    """The weights that did best so far; those of the base until something does better."""
+
+    def __init__(self, figure: float) -> None:
+        self.base = self.figure = figure
+        self.weights: list[Tensor] | None = None
+        self._since = 0
+
+    def offer(self, figure: float, weights: Sequence[Tensor]) -> None:
+        """Keep a copy of ``weights`` if ``figure`` is better than all before."""
+        self._since += 1
+        if figure > self.figure:
+            self.figure, self.weights, self._since = figure, [w.detach().clone() for w in weights], 0
+
+    def is_settled(self, patience: int) -> bool:
+        """Whether nothing got better for ``patience`` checks."""
+        return self._since >= patience
+
+
+def _nearest(
+    average: Head,
+    means: Sequence[Tensor],
+    home: Sequence[Tensor],
+    best: Best,
+    checked: Sequence[Seen],
+    recipe: Recipe,
+    steps: int,
+    curve: tuple[tuple[int, float], ...],
+) -> Trained:
+    """The best of the heads between the base and the best weights; the base itself counts as the first."""
+    if best.weights is None:
+        return Trained(None, steps, 0.0, curve)
+    share, most, kept = 1.0, best.figure, best.weights
+    for part in recipe.shares:
+        if part == 1.0:
+            continue
+        between = [torch.lerp(a, b, part) for a, b in zip(home, best.weights, strict=True)]
+        _set(means, between)
+        found = figure(average, checked, clicks=recipe.clicks)
+        if found > most:
+            share, most, kept = part, found, between
+    _set(means, kept)
+    return Trained(average.eval(), steps, share, curve)
+
+
+def _set(weights: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+    with torch.no_grad():
+        for weight, value in zip(weights, values, strict=True):
+            weight.copy_(value)
+
+
+class Draw:
+    """Draws objects: labels by the root of how many there are, views of a label alike."""
+
+    def __init__(self, views: Sequence[Seen], rng: np.random.Generator) -> None:
+        self.views, self.rng = views, rng
+        self.places: dict[str, list[tuple[int, int]]] = {}
+        for n, view in enumerate(views):
+            for k, label in enumerate(view.labels):
+                self.places.setdefault(label, []).append((n, k))
+        self.labels = sorted(self.places)
+        weights = np.sqrt([len(self.places[label]) for label in self.labels])
+        self.chances = weights / weights.sum()
+
+    def __call__(self, count: int) -> list[Sample]:
+        """``count`` samples of one object each."""
+        out = []
+        for which in self.rng.choice(len(self.labels), count, p=self.chances):
+            places = self.places[self.labels[int(which)]]
+            n, k = places[int(self.rng.integers(len(places)))]
+            out.append(sample_of(self.views[n], k))
+        return out
+
+
+def sample_of(view: Seen, k: int) -> Sample:
+    """Object ``k`` of a view as training takes it: what the head reads lies where the frozen maps lay."""
+    coarse, *fine = (a[0] for a in view.arrays)
+    text, named = np.zeros((1, TEXT_WIDTH), np.float32), np.zeros((1, TOKENS, TOKENS), np.float32)
+    none = np.zeros(1, bool)
+    return Sample(coarse, tuple(fine), view.truths[k : k + 1], view.valid[k : k + 1], none, text, none, named)
+
+
+def _one_step(
+    head: Head,
+    samples: list[Sample],
+    optimiser: torch.optim.Optimizer,
+    moving: Sequence[Tensor],
+    rng: np.random.Generator,
+    *,
+    rate: float,
+    clip: float,
+) -> float:
+    """Two clicks with gradient, after some without; the loss."""
+    device = moving[0].device
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+    features = _maps([(s.tokens, *s.stem) for s in samples], device)
+    truth, valid = (
+        torch.from_numpy(np.concatenate(part)).to(device).float()[:, None]
+        for part in ([s.truths for s in samples], [s.valid for s in samples])
+    )
+    named = torch.from_numpy(np.concatenate([s.named for s in samples])).to(device)
+    known = torch.from_numpy(np.concatenate([s.known for s in samples])).to(device)
+
+    def autocast() -> torch.autocast:
+        return _autocast(device)
+
+    state = begin(samples, rng, device)
+    look_ahead(head, features, state, min(6, int(rng.geometric(0.5)) - 1), autocast)
+    total = torch.zeros((), device=device)
+    for k in range(2):
+        with autocast():
+            answer = head.answer(*features, *state.inputs(device))
+        total = total + head_loss(answer, truth, valid, named, known).total / 2
+        if k == 0:
+            state.advance(answer.logits.detach(), answer.scores.detach())
+    optimiser.zero_grad(set_to_none=True)
+    total.backward()
+    norm = torch.nn.utils.clip_grad_norm_(moving, clip)
+    if torch.isfinite(norm):
+        optimiser.step()
+    return total.item()
+
+
+def figure(head: Head, views: Sequence[Seen], *, clicks: int, batch: int = 8) -> float:
+    """Mean Dice over the first ``clicks`` clicks of the protocol on the grid of the head, 0..1."""
+    objects = [(view, k) for view in views for k in range(len(view.truths))]
+    found = [figures_of(head, objects[i : i + batch], clicks=clicks) for i in range(0, len(objects), batch)]
+    return float(np.mean(np.concatenate(found)))
+
+
+@torch.no_grad()
+def figures_of(head: Head, objects: Sequence[tuple[Seen, int]], *, clicks: int) -> np.ndarray:
+    """Dice of each object after each click of the number-of-clicks protocol, (objects, clicks)."""
+    device = next(head.parameters()).device
+    features = _maps([tuple(a[0] for a in view.arrays) for view, _ in objects], device)
+    truths = [view.truths[k] for view, k in objects]
+    valid = [view.valid[k] for view, k in objects]
+    b, shape = len(objects), truths[0].shape
+    free = [np.ones(shape, np.float32) for _ in objects]
+    masks = np.zeros((b, *shape), bool)
+    coords = np.zeros((b, clicks, 2), np.float32)
+    labels = np.full((b, clicks), PAD, np.float32)
+    logits, has = torch.zeros(b, 1, *shape, device=device), torch.zeros(b, device=device)
+    text, no_text = torch.zeros(b, TEXT_WIDTH, device=device), torch.zeros(b, device=device)
+    out = np.zeros((b, clicks))
+    for n in range(clicks):
+        for i in range(b):
+            click = deepest_error(masks[i], truths[i], valid[i], free[i])
+            if click is not None:
+                x, y, positive = click
+                free[i][y, x] = 0
+                coords[i, n], labels[i, n] = to_input(np.array([x, y])), float(positive)
+        asked = (torch.from_numpy(coords[:, : n + 1]).to(device), torch.from_numpy(labels[:, : n + 1]).to(device))
+        with _autocast(device):
+            every, scores = head(*features, *asked, logits, has, text, no_text)
+        chosen = every[torch.arange(b), scores.argmax(1)].float()
+        logits, has = chosen[:, None].clamp(-20, 20), torch.ones_like(has)
+        masks = (chosen > 0).cpu().numpy()
+        out[:, n] = [dice_of_iou(iou(m, t, v)) for m, t, v in zip(masks, truths, valid, strict=True)]
+    return out
+
+
+def _maps(views: Sequence[tuple[np.ndarray, ...]], device: torch.device) -> tuple[Tensor, ...]:
+    """Features of several objects, each (B, C, h, w) float32, channels last."""
+    return tuple(
+        torch.from_numpy(np.stack(part)).to(device).float().to(memory_format=torch.channels_last)
+        for part in zip(*views, strict=True)
+    )
+
+
+def _autocast(device: torch.device) -> torch.autocast:
+    return torch.autocast(device.type, torch.bfloat16 if device.type == "cpu" else torch.float16)
