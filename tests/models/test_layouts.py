@@ -14,11 +14,13 @@ import pytest
 from PIL import Image
 
 from maskwright.core.errors import ScanError
+from maskwright.io.datasets import FORMATS, Options
 from maskwright_models.data.index import LazyMap, read_index, read_map
 from maskwright_models.data.layouts import LAYOUTS, read_layout
 from maskwright_models.data.layouts.files import apart
 from maskwright_models.data.layouts.items import as_evaluation_items
 from maskwright_models.data.licences import LICENCES
+from tests.dataset_items import ct_item, photo_item, voxels_of
 from tests.models.layout_cases import (
     KIDNEY,
     LIVER,
@@ -143,6 +145,24 @@ def test_coco_that_is_damaged_or_leads_elsewhere_is_refused(tmp_path: Path) -> N
         file.write_text(text)
         with pytest.raises(ScanError, match=error):
             read_index(tmp_path / "b")
+
+
+def test_what_the_app_exports_as_coco_can_be_trained_on(tmp_path: Path) -> None:
+    items = [photo_item(tmp_path), ct_item(tmp_path)]
+    (tmp_path / "out").mkdir()
+    FORMATS["coco"].write(items, tmp_path / "out", Options())
+    (dataset,) = read_index(tmp_path / "out")
+    assert [e.image.name for e in dataset.images] == ["ein Foto.png", *(f"CT 1#z{z:04d}.png" for z in range(5))]
+    drawn = as_evaluation_items(dataset)
+    photo = [i.mask() == 255 for i in drawn if i.image_name == "ein Foto.png"]
+    wanted = [voxels_of(items[0], number)[0] for number in (1, 2, 4)]
+    assert len(photo) == 3 and all(any(same(mask, one) for mask in photo) for one in wanted)
+    total = sum(int((i.mask() == 255).sum()) for i in drawn if i.image_name.startswith("CT"))
+    assert total == sum(int(voxels_of(items[1], number).sum()) for number in (1, 2, 3))
+    assert "liver" in {i.text for i in drawn}
+    (tmp_path / "out" / "modality.txt").write_text("ct\n")
+    (scans,) = read_index(tmp_path / "out")
+    assert (scans.group, scans.modality) == ("medical", "ct")
 
 
 def test_boxes_that_do_not_touch_share_a_group() -> None:

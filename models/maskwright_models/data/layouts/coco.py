@@ -2,7 +2,8 @@
 
 The file is ``annotations/instances_train2017.json``, ``lvis_v1_train.json``, ``train/_annotations.coco.json`` or
 ``annotations.json``; images lie in ``train2017/``, ``train/``, ``images/`` or where their names lead. Annotations of
-crowds and images that are not there are passed over, as is what ``ignore_prefix.json`` (InterFormer) lists.
+crowds and images that are not there are passed over, as is what ``ignore_prefix.json`` (InterFormer) lists. Scans say
+what they are in a ``modality.txt`` beside, as in our own layout.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 from maskwright.core.errors import AnnotationError, ScanError
 from maskwright.io.datasets.coco_reader import annotation_mask
 from maskwright_models.data.index import Dataset, ImageEntry, LazyMap
-from maskwright_models.data.layouts.files import ImageFinder, apart, read_json, words
+from maskwright_models.data.layouts.files import ImageFinder, apart, kind_of, read_json, words
 
 _PATTERNS = (
     "annotations/instances_{}*.json",
@@ -76,7 +77,7 @@ def read(folder: Path, split: str) -> Dataset:
             path=file,
             hint=f"Put them into {split}2017/, {split}/ or images/ beside it.",
         )
-    return Dataset(folder.name, "natural", "photo", tuple(entries))
+    return Dataset(folder.name, *kind_of(folder), tuple(entries))
 
 
 def image_folders(folder: Path, file: Path, split: str) -> list[Path]:

@@ -37,6 +37,13 @@ def read_names(path: Path) -> list[str]:
     return [line.strip() for line in lines if line.strip()]
 
 
+def kind_of(folder: Path) -> tuple[str, str]:
+    """Group and modality of a set whose layout does not tell them: photos, unless modality.txt lies in it."""
+    file = folder / "modality.txt"
+    modality = file.read_text("utf-8").strip().lower() if file.is_file() else "photo"
+    return ("natural" if modality == "photo" else "medical"), modality
+
+
 class ImageFinder:
     """Finds images that a list names, in any of some folders, by the path it gives or by its last part alone."""
 
