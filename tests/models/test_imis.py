@@ -12,6 +12,7 @@ import torch.nn.functional as F
 
 from maskwright.core.preprocess import STRETCH_CENTRES, SliceTransform, normalised
 from maskwright_models.registry import families, family
+from maskwright_models.zoo.imis_loss import imis_loss, picture_logits
 from maskwright_models.zoo.imis_model import (
     VARIANTS,
     Head,
@@ -175,6 +176,54 @@ def test_a_mask_alone_is_a_prompt(model: ImisNet, vectors: Arrays) -> None:
     assert not torch.allclose(logits, other)
     with pytest.raises(ValueError, match="neither points nor a box nor text"):
         model(features)
+
+
+def test_the_loss_is_the_official_one(vectors: Arrays) -> None:
+    y0, y1, x0, x1 = (int(v) for v in vectors["loss/label_box"])
+    truth = torch.zeros(1, 1, 256, 256)
+    truth[..., y0:y1, x0:x1] = 1
+    loss = imis_loss(torch.from_numpy(vectors["point1/low_res"]), torch.from_numpy(vectors["point1/iou"]), truth)
+    for ours, name in ((loss.focal, "focal"), (loss.dice, "dice"), (loss.iou, "iou_mse"), (loss.total, "total")):
+        assert error(ours, vectors[f"loss/{name}"]) < 1e-6
+    assert (
+        error(
+            imis_loss(-torch.from_numpy(vectors["point1/low_res"]), torch.ones(1, 1), truth).focal,
+            vectors["loss/focal"],
+        )
+        > 0.01
+    )
+
+
+def test_the_loss_has_a_gradient_where_the_answer_is_far_off() -> None:
+    logits = torch.full((1, 1, 4, 4), -200.0, requires_grad=True)
+    loss = imis_loss(logits, torch.zeros(1, 1), torch.ones(1, 1, 16, 16))
+    loss.total.backward()
+    assert logits.grad is not None and bool(torch.isfinite(loss.total)) and bool((logits.grad < 0).all())
+
+
+def test_a_click_on_the_picture_gives_the_official_mask(model: ImisNet, vectors: Arrays) -> None:
+    rgb = vectors["in/image_rgb_u8"]
+    shape_yx = (rgb.shape[0], rgb.shape[1])
+    at = torch.tensor([[[100.0, 70.0]]]) * torch.tensor([256 / shape_yx[1], 256 / shape_yx[0]])
+    assert error(at, vectors["point1/in_point_coords"]) < 1e-6
+    logits, iou, _ = model(torch.from_numpy(vectors["out/embedding"]), coords=at, labels=torch.ones(1, 1))
+    best = int(chosen(iou)[0])
+    low_res = logits[:, best : best + 1]
+    assert error(low_res[0], vectors["predict/low_res"]) < WORST
+    mask = picture_logits(low_res, 256, shape_yx).sigmoid() > 0.5
+    np.testing.assert_array_equal(mask.numpy(), vectors["predict/mask"])
+    # the app goes from the logits to the picture in one step, which moves edges by less than a pixel of the logits
+    ours = SliceTransform(shape_yx, 256, STRETCH_CENTRES).logits_to_slice(low_res[0, 0].numpy())
+    assert np.mean((ours > 0) != vectors["predict/mask"][0, 0]) < 0.015
+
+
+def test_a_box_on_the_picture_gives_the_official_logits(model: ImisNet, vectors: Arrays) -> None:
+    box = torch.tensor([[60.0, 40.0, 150.0, 110.0]]) * torch.tensor([256 / 210, 256 / 150] * 2)
+    logits, iou, _ = model(torch.from_numpy(vectors["out/embedding"]), box=box)
+    best = int(chosen(iou)[0])
+    found = picture_logits(logits[:, best : best + 1], 256, (150, 210))
+    assert error(found, vectors["predict_boxes/logits"][:1]) < WORST
+    assert error(found, vectors["predict_boxes/logits"][1:]) > 0.1  # the other box, whose corners nobody wrote down
 
 
 def test_several_prompts_go_at_once(model: ImisNet, vectors: Arrays) -> None:
