@@ -17,8 +17,32 @@ _LABELLED = Changes(labels=True)
 class LabelVerbs(ObjectVerbs):
     """Labels of the project."""
 
-    def add_label(self, name: str, color: Color | None = None) -> Changes:
-        """Add a label and make it the active one.
+    @property
+    def suggested_label(self) -> str:
+        """Name that the present prompts suggest for the new object, empty where they suggest none or it has it already.
+
+        It is what the model sees in the mask, where it says so, else the words that the mask was found by.
+        """
+        preview = self.preview
+        if preview is None or not self.preview_is_current or self.active_object is not None or not preview.mask.any():
+            return ""
+        name = preview.label or ("" if preview.missing else " ".join(self.prompts.text.split()))
+        known = self.labels.by_name(name)
+        return "" if known is not None and known.id == self.active_label else name
+
+    def use_label(self, name: str) -> Changes:
+        """Make the label of this name the active one; where there is none it is added, with its code if known.
+
+        Raises like `add_label`.
+        """
+        known = self.labels.by_name(name)
+        if known is not None:
+            return self.set_active_label(known.id)
+        about = {} if self.model_card is None else self.model_card.extra.get("text", {})
+        return self.add_label(name, code=str(about.get("codes", {}).get(name.casefold(), "")))
+
+    def add_label(self, name: str, color: Color | None = None, *, code: str = "") -> Changes:
+        """Add a label and make it the active one; ``code`` is its entry in a terminology, such as ``SCT:10200004``.
 
         Raises
         ------
@@ -27,7 +51,7 @@ class LabelVerbs(ObjectVerbs):
         StoreError
             If it cannot be written down; nothing has changed then.
         """
-        _, label = self.labels.add(name, color)
+        _, label = self.labels.add(name, color, code=code)
         label = replace(label, id=self._next_label_id())
         changes = self._record("add_label", f"add label {label.name}", [LabelChange(None, label)])
         self._choose_label(label.id)

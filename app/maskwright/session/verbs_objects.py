@@ -61,6 +61,9 @@ class ObjectVerbs(PromptVerbs):
     def _commit(self, wish: CommitWish) -> Changes:
         view, prompts = wish.key.view, wish.key.prompts
         preview = self._previews.get(wish.key)
+        if preview is not None and preview.segmentation.not_found:
+            sentence = preview.segmentation.not_found_sentence(self._where())
+            return Changes(busy=True, message=f"{sentence} Click on it to show where it is.")
         if preview is None or preview.box is None:
             return Changes(busy=True, message="The mask is empty: add a point on the object first.")
         mask = Mask.from_array(preview.segmentation.mask)

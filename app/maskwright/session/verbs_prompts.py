@@ -9,7 +9,7 @@ from functools import partial
 
 from maskwright.core.errors import MaskwrightError, StoreError
 from maskwright.core.features import Features
-from maskwright.core.prompts import Box, Point, Prompt, Prompts, Scribble
+from maskwright.core.prompts import Box, Point, Prompt, Prompts, Scribble, Text
 from maskwright.core.volume import View
 from maskwright.session.base import SessionBase
 from maskwright.session.changes import Changes, Rectangle, union
@@ -39,6 +39,28 @@ class PromptVerbs(SessionBase, ABC):
             If it cannot be written down; nothing has changed then.
         """
         return self._change_prompts("add_prompt", _text(prompt), lambda before: before.add(prompt), clicked=True)
+
+    @property
+    def not_found(self) -> str:
+        """That the words name nothing on the shown slice, as a sentence; empty where they do, or are not answered."""
+        preview = self.preview
+        return "" if preview is None or not self.preview_is_current else preview.not_found_sentence(self._where())
+
+    def _where(self) -> str:
+        return "picture" if self.volume is None or self.volume.is_photo else "slice"
+
+    def say(self, text: str) -> Changes:
+        """Let words name what is meant, in place of those said before; no words take those away.
+
+        Raises like `add_prompt`.
+        """
+        words = " ".join(text.split())
+
+        def change(before: Prompts) -> Prompts:
+            others = tuple(prompt for prompt in before if not isinstance(prompt, Text))
+            return Prompts((*others, Text(words)) if words else others)
+
+        return self._change_prompts("say", "text" if words else "remove text", change, clicked=True)
 
     def remove_last_prompt(self) -> Changes:
         """Remove the newest prompt; nothing happens where there is none. Raises like `add_prompt`."""

@@ -25,6 +25,7 @@ class Situation:
     has_active_object: bool = False
     can_undo: bool = False
     can_redo: bool = False
+    takes_text: bool = False
     n_labels: int = 0
 
 
@@ -193,6 +194,15 @@ ACTIONS: tuple[Action, ...] = (
         "trash-2",
         when=lambda now: now.has_active_object,
     ),
+    Action(
+        "edit.use_label",
+        "Use the suggested label",
+        "edit",
+        lambda w: w.commands.use_suggested_label(),
+        ("Y",),
+        tip="The new object gets the label that its words, or the model, name.",
+        when=lambda now: now.has_prompts,
+    ),
     Action("edit.add_label", "Add a label…", "edit", lambda w: w.flows.add_label(), ("L",), "tag", when=with_scan),
     Action(
         "view.fit", "Fit to window", "view", lambda w: w.slice_view.fit(), ("F", "Ctrl+0"), "maximize", when=with_scan
@@ -351,6 +361,16 @@ ACTIONS: tuple[Action, ...] = (
         when=with_scan,
         checkable=True,
         separator=True,
+    ),
+    Action(
+        "tool.text",
+        "Find by words…",
+        "tools",
+        lambda w: w.commands.begin_text(),
+        ("Ctrl+T", "/"),
+        "type",
+        "Type what to find, such as “left kidney”. Clicks correct what is found.",
+        when=lambda now: now.takes_text,
     ),
     Action(
         "tool.models",

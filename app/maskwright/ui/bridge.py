@@ -131,6 +131,7 @@ class Bridge(QObject):
             has_active_object=session.active_object is not None,
             can_undo=session.can_undo,
             can_redo=session.can_redo,
+            takes_text=volume is not None and session.model_card is not None and "text" in session.model_card.prompts,
             n_labels=len(session.labels),
         )
 

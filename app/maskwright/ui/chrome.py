@@ -69,6 +69,7 @@ class ToolBars:
             self._add(self._tools, f"tool.{tool.id}")
         self._tools.addSeparator()
         self._add(self._tools, "tool.sign")
+        self._add(self._tools, "tool.text")
         self.show_scan()
 
     def show_scan(self) -> None:

@@ -44,6 +44,24 @@ class Commands:
         elif self._session.active_object is not None:
             self._bridge.act(lambda s: s.set_active_object(None))
 
+    def begin_text(self) -> None:
+        """Let the user type what to find; the words that the model knows are offered."""
+        card = self._session.model_card
+        words = () if card is None else card.labels or card.categories
+        self._window.prompt_bar.begin_text(words, self._session.prompts.text)
+
+    def say(self, text: str) -> None:
+        """Find what the words name, or forget the words where there are none."""
+        self._view.setFocus()
+        self._bridge.act(lambda s: s.say(text))
+
+    def use_suggested_label(self) -> None:
+        """Give the object being made the label that its prompts suggest."""
+        name = self._session.suggested_label
+        if name:
+            self._bridge.act(lambda s: s.use_label(name))
+        self._view.setFocus()
+
     def delete_active_object(self) -> None:
         """Delete the object that is chosen."""
         active = self._session.active_object

@@ -140,6 +140,9 @@ class MainWindow(QMainWindow):
         self.slice_bar.slice_chosen.connect(self.commands.show_slice)
         self.prompt_bar.commit_wanted.connect(self.commands.commit)
         self.prompt_bar.clear_wanted.connect(self.commands.clear)
+        self.prompt_bar.label_wanted.connect(self.commands.use_suggested_label)
+        self.prompt_bar.text_said.connect(self.commands.say)
+        self.prompt_bar.text_left.connect(self.slice_view.setFocus)
         self.scans_panel.chosen.connect(lambda i: bridge.act(lambda s: s.show_scan_async(i)))
         labels, objects = self.labels_panel, self.objects_panel
         labels.chosen.connect(lambda i: bridge.act(lambda s: s.set_active_label(i)))
@@ -193,6 +196,7 @@ class MainWindow(QMainWindow):
     def _show_model(self) -> None:
         self.settings.keep_model(self.session.model_name)
         self._show_preview()
+        self.show_commands()
 
     def _show_slices(self) -> None:
         session = self.session
@@ -261,7 +265,13 @@ class MainWindow(QMainWindow):
             waiting = f"Preparing slice {session.view.index + 1}…" if many else "Preparing the picture…"
         adds_to = "" if active is None or label is None else f"{label.name} {active}"
         self.prompt_bar.show_state(
-            count=len(session.prompts), label=label, ready=session.preview is not None, waiting=waiting, adds_to=adds_to
+            count=len(session.prompts),
+            label=label,
+            ready=session.preview is not None and not session.not_found,
+            waiting=waiting or session.not_found,
+            adds_to=adds_to,
+            words=session.prompts.text,
+            suggested=session.suggested_label,
         )
 
     def _show_features(self) -> None:
@@ -280,11 +290,13 @@ class MainWindow(QMainWindow):
     def show_commands(self) -> None:
         """Switch commands on and off, and name what undo and redo would do."""
         session = self.session
-        self.actions_.update(self.bridge.situation())
+        now = self.bridge.situation()
+        self.actions_.update(now)
         self.actions_.set_title("edit.undo", f"Undo {session.undo_text}".strip())
         self.actions_.set_title("edit.redo", f"Redo {session.redo_text}".strip())
         self.actions_["view.masks"].setChecked(self.slice_view.scene.show_masks and bool(session.annotation.objects))
         self.actions_["tool.sign"].setChecked(not self.slice_view.sign)
+        self.actions_["tool.text"].setVisible(now.takes_text)
 
     def _show_pointer(self, at: tuple[float, float] | None) -> None:
         self.status_line.set_pointer(place_text(self.session, at), value_text(self.session, at))
