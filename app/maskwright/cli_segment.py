@@ -129,6 +129,7 @@ def _run(arguments: argparse.Namespace) -> int:
     segmented = time.perf_counter()
     write_png(arguments.out, answer.mask.astype("uint8") * 255)
     area = int(answer.mask.sum())
+    nothing = answer.not_found_sentence("picture" if volume.is_photo else "slice")
     if arguments.json:
         print_json(
             {
@@ -139,6 +140,8 @@ def _run(arguments: argparse.Namespace) -> int:
                 "prompts": [prompt_to_json(prompt) for prompt in prompts],
                 "mask": str(arguments.out),
                 "area_px": area,
+                "found": area > 0,
+                "says": nothing,
                 "score": round(float(answer.score), 4),
                 "features_from_store": stored,
                 "features_ms": round(1e3 * (encoded - begun), 1),
@@ -147,6 +150,8 @@ def _run(arguments: argparse.Namespace) -> int:
         )
     else:
         how = "from the store" if stored else f"encoded in {1e3 * (encoded - begun):.0f} ms"
+        if nothing:
+            print(nothing, "The mask is empty.")
         print(f"{arguments.out}: {area} pixels, predicted IoU {answer.score:.2f}; {how}, segmented in "
               f"{1e3 * (segmented - encoded):.0f} ms")  # fmt: skip
     return 0

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
 from maskwright.cli import main
+from maskwright.core.features import Features
 from maskwright.core.prompts import Box, Point, Prompts
+from maskwright.inference import Segmentation
+from maskwright.inference.not_found import judged
 from tests.fakes import FakeSegmenter, disks
 
 
@@ -62,6 +67,34 @@ def test_json_says_all_that_a_script_wants(
     assert found["area_px"] == int(want.sum())
     assert (found["size"], found["slice"], found["model"], found["score"]) == ([80, 60], 0, "fake", 0.9)
     assert (found["mask"], found["features_from_store"]) == (str(out), False)
+
+
+def test_words_that_name_nothing_are_told(
+    tmp_path: Path,
+    fake_segmenter: FakeSegmenter,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scan, out = make_volume(tmp_path / "scan.nii.gz"), tmp_path / "mask.png"
+    plain = fake_segmenter.segment
+
+    def segment(features: Features, prompts: Prompts, **options: Any) -> Segmentation:
+        answer = plain(features, prompts, **options)
+        return judged(replace(answer, mask=~answer.mask, score=0.12), prompts, floor=0.3)
+
+    monkeypatch.setattr(fake_segmenter, "segment", segment)
+    words = ["segment", str(scan), "--text", "xylophone", "--out", str(out)]
+    assert main(words) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "No “xylophone” was found in this slice. The mask is empty."
+    assert said[1].startswith(f"{out}: 0 pixels, predicted IoU 0.12; ")
+    assert not read(out).any()
+    assert main([*words, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["found"], found["says"]) == (False, "No “xylophone” was found in this slice.")
+    assert main([*words, "--point", "10,10", "--json"]) == 0  # a click says where it is
+    found = json.loads(capsys.readouterr().out)
+    assert (found["found"], found["says"]) == (True, "")
 
 
 def test_a_slice_of_a_volume(tmp_path: Path, fake_segmenter: FakeSegmenter, capsys: pytest.CaptureFixture[str]) -> None:
