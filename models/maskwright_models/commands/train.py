@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         recipe=recipe,
         device=devices(args.device)[0],
         start=args.start,
-        held=[held.draw(rng) for _ in range(HELD_VIEWS)],
+        held=[held.draw(rng) for _ in range(HELD_VIEWS)] if held.any else (),
     )
     trainer.run()
     return 0

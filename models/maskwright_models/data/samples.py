@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -28,6 +28,8 @@ EMPHASIS = {"COCO_instances": 2.0, "ECSSD": 1.5, "CrackForest": 0.5, "CWFID": 0.
 """Sets that are drawn more, or less, often than their size says: whole things matter more than facades and cracks."""
 SMALLEST_PX = 24
 """Objects with fewer pixels of the 256 x 256 map are not sampled."""
+MOST_TRIES, MOST_WINDOW_TRIES = 2000, 100
+"""Views drawn in a row that show nothing of a size to train on, before the sets are taken to have nothing."""
 HELD_EVERY = 40
 """One image in so many is never trained on: the validation curve and the calibration of scores stand on them."""
 
@@ -85,6 +87,12 @@ class Words:
         return self.vectors[phrases[which]]
 
 
+def other_side(label: str) -> str:
+    """The label of what a mirrored view shows: ``left kidney`` becomes ``right kidney``."""
+    swap = {"left": "right", "right": "left"}
+    return " ".join(swap.get(word, word) for word in label.split(" "))
+
+
 def to_grid(mask: np.ndarray, transform: SliceTransform, cells: int = LOGITS) -> np.ndarray:
     """(Y, X) bool at the size of the view -> (cells, cells) float32, the share of each cell that is covered."""
     inner_h, inner_w = transform.inner_yx
@@ -111,17 +119,22 @@ class SampleSource:
         held: bool = False,
     ) -> None:
         """``held`` draws from the images that training leaves out, instead of from all others."""
-        self.datasets, self.held = datasets, held
+        self.datasets, self.held, self.root = datasets, held, store_root
         self.words, self.mix = words, mix or Mix()
         self.stores = [[open_store(store_root, d, part) for part in parts] for d in datasets]
         self.objects = objects
         self.rounds = min(rounds, ROUNDS)
         self.labels = [sorted({v for e in d.images for v in e.labels.values() if v}) for d in datasets]
         self.refresh()
-        if sum(map(len, self.views)) == 0:
+        if not held and not self.any:
             raise StoreError(
                 "no features of these sets are ready", path=store_root, hint="First run: maskwright-models features"
             )
+
+    @property
+    def any(self) -> bool:
+        """Whether there is anything to draw: few images may leave none to hold back."""
+        return any(map(len, self.views))
 
     def refresh(self) -> None:
         """Look again which views have features: they may be computed while training runs."""
@@ -141,13 +154,28 @@ class SampleSource:
         self.views, self.weights = views, weights / max(weights.sum(), 1e-9)
 
     def draw(self, rng: np.random.Generator, *, windows: bool = False) -> Sample:
-        """One random view with ``objects`` objects (repeated where it has fewer), or with windows around small ones."""
-        while True:
+        """One random view with ``objects`` objects (repeated where it has fewer), or with windows around small ones.
+
+        Raises StoreError where no view shows any.
+        """
+        sample = self._draw(rng, MOST_TRIES, windows=windows)
+        if sample is None:
+            small = " that is small enough for a window" if windows else ""
+            raise StoreError(
+                f"no view shows an object of {SMALLEST_PX} pixels or more{small}",
+                path=self.root,
+                hint="Look into the index maps of the sets.",
+            )
+        return sample
+
+    def _draw(self, rng: np.random.Generator, tries: int, *, windows: bool) -> Sample | None:
+        for _ in range(tries):
             which = int(rng.choice(len(self.datasets), p=self.weights))
             number, round_ = (int(v) for v in self.views[which][rng.integers(len(self.views[which]))])
             sample = self.load(which, number, round_, rng, windows=windows)
             if sample is not None:
                 return sample
+        return None
 
     def load(
         self, which: int, number: int, round_: int, rng: np.random.Generator, *, windows: bool = False
@@ -165,6 +193,8 @@ class SampleSource:
         if len(ids) == 0:
             return None
         names = {int(i): entry.labels.get((path.name, int(i)), "") for i in np.nonzero(counts)[0]}
+        if crop.mirrored:
+            names = {i: other_side(name) for i, name in names.items()}
         chance = np.sqrt(counts[ids].astype(float))
         picks = (int(i) for i in rng.choice(ids, WINDOW_OBJECTS if windows else self.objects, p=chance / chance.sum()))
         if windows:
@@ -235,8 +265,7 @@ class SampleSource:
         def fill() -> None:
             try:
                 while True:
-                    windows = rng.random() < self.mix.windows
-                    ready.put([self.draw(rng, windows=windows) for _ in range(size)])
+                    ready.put(self._batch(rng, size))
             except BaseException as error:  # handed to the trainer, which raises it
                 ready.put(error)
 
@@ -246,6 +275,16 @@ class SampleSource:
             if isinstance(batch, BaseException):
                 raise batch
             yield batch
+
+    def _batch(self, rng: np.random.Generator, size: int) -> list[Sample]:
+        """Views of one kind. Where windows are rare those found are repeated, and given up where there are none."""
+        if rng.random() < self.mix.windows:
+            drawn = (self._draw(rng, MOST_WINDOW_TRIES, windows=True) for _ in range(size))
+            found = [sample for sample in drawn if sample is not None]
+            if found:
+                return (found * size)[:size]
+            self.mix = replace(self.mix, windows=0.0)
+        return [self.draw(rng) for _ in range(size)]
 
 
 def _cut(grid: np.ndarray, corner: np.ndarray) -> np.ndarray:
