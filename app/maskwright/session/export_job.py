@@ -6,7 +6,6 @@ import contextlib
 import errno
 import json
 import os
-import secrets
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from typing import Any
 
 from maskwright.core.errors import ExportError
 from maskwright.io.datasets import FORMATS, Format, Item, Options
+from maskwright.session.part_folder import PartFolder
 
 RECORD = "export.json"
 """Name of the file in every exported folder that says what made it and which files belong to it."""
@@ -100,32 +100,26 @@ def export(
     chosen, notes = _choose(items, kind)
     out = Path(os.path.abspath(out))
     _refuse_target(out, overwrite=overwrite)
+    part: PartFolder | None = None
     made: Path | None = None
     try:
-        made = _new_folder(out.parent)
+        part = PartFolder(out)
+        made = part.path
         notes += kind.write(chosen, made, options)
         kind.check(chosen, made, options)
         files = _files(made)
         _write_record(made, kind, files)
         _flush(made)
         _put_in_place(made, out)
-        made = None
     except OSError as error:
         raise _from_system(error, out=out, made=made) from error
     except ExportError as error:
         raise _explained(error, out=out, made=made) from error
     finally:
-        if made is not None:
-            shutil.rmtree(made, ignore_errors=True)
+        if part is not None:
+            part.close()
     objects = sum(1 for item in chosen for one in item.annotation.objects if not one.is_empty)
     return ExportReport(format, out, len(chosen), objects, len(files) + 1, tuple(notes))
-
-
-def _new_folder(parent: Path) -> Path:
-    """Fresh hidden folder on the drive of the target, with the permissions that the dataset will have."""
-    made = parent / f".maskwright-{secrets.token_hex(6)}.part"
-    made.mkdir()
-    return made
 
 
 def _choose(items: Sequence[Item], kind: Format) -> tuple[list[Item], list[str]]:
