@@ -58,9 +58,9 @@ def open_scan(path: Path | str) -> Volume:
             return reader.read(path)
         broken: list[ScanError] = []
         scans = list(_scans_below(path, broken))
-        most = max(scans, key=lambda scan: len(scan.slices), default=None)  # the first of equals
-        if most is None:
+        if not scans:
             raise broken[0] if broken else _nothing_in(path)
+        most = _main(scans)
         if most.slices:
             _refuse_broken(broken, most.folder)
             return dicom.read_scan(most.slices, source=most.path)
@@ -83,15 +83,23 @@ def find_scans(path: Path | str) -> list[Path]:
     ScanError
         If the path does not exist or cannot be read, or there is no scan in it.
     """
+    return list_scans(path)[0]
+
+
+def list_scans(path: Path | str) -> tuple[list[Path], Path]:
+    """The list of `find_scans`, and the one of it to begin with: the DICOM series that `open_scan` opens, or the first.
+
+    Raises ScanError like `find_scans`.
+    """
     path = Path(path)
     with _plain_errors(path):
         if not _is_folder(path):
-            return [path]
+            return [path], path
         broken: list[ScanError] = []
-        found = [scan.path for scan in _scans_below(path, broken)]
-        if not found:
+        scans = list(_scans_below(path, broken))
+        if not scans:
             raise broken[0] if broken else _nothing_in(path)
-        return found
+        return [scan.path for scan in scans], _main(scans).path
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +109,11 @@ class _Found:
     path: Path
     folder: Path
     slices: tuple[Slice, ...] = ()
+
+
+def _main(scans: Sequence[_Found]) -> _Found:
+    """The DICOM series with the most slices, the first of equals; without DICOM the first scan."""
+    return max(scans, key=lambda scan: len(scan.slices))
 
 
 def _scans_below(folder: Path, broken: list[ScanError]) -> Iterator[_Found]:

@@ -119,7 +119,7 @@ class Opened:
 
 
 def read(request: Reading) -> Opened:
-    """Find the scans at a path and read one of them.
+    """Find the scans at a path and read one of them: the one that is wanted, or else the one that stands for the path.
 
     Raises
     ------
@@ -127,11 +127,12 @@ def read(request: Reading) -> Opened:
         If there is none, or it cannot be read.
     """
     from maskwright.core.fingerprint import fingerprint
-    from maskwright.io.scans import find_scans, open_scan
+    from maskwright.io.scans import list_scans, open_scan
 
-    places = (request.path, *request.also)
-    found = tuple(dict.fromkeys(Path(os.path.abspath(path)) for place in places for path in find_scans(place)))
-    path = request.wanted if request.wanted in found and request.wanted is not None else found[0]
+    lists = [list_scans(place) for place in (request.path, *request.also)]
+    found = tuple(dict.fromkeys(Path(os.path.abspath(path)) for paths, _ in lists for path in paths))
+    main = Path(os.path.abspath(lists[0][1]))
+    path = request.wanted if request.wanted in found and request.wanted is not None else main
     volume = open_scan(path)
     identity = fingerprint(volume)
     intensity = intensity_for(volume.voxels, volume.modality)

@@ -10,7 +10,7 @@ import pytest
 
 from maskwright.core.errors import ScanError
 from maskwright.io.dicom_series import group_series
-from maskwright.io.scans import find_scans, open_scan
+from maskwright.io.scans import find_scans, list_scans, open_scan
 from tests.unit.io.dicom_files import DX, write_image, write_report, write_series
 
 PIXELS = np.zeros((4, 5), np.int16)
@@ -28,6 +28,7 @@ def test_two_series_in_one_folder_are_two_scans_named_by_their_first_file(tmp_pa
     for path in [*short, *long]:
         shutil.copy(path, both / f"{path.parent.name}{path.name}")
     assert find_scans(both) == [both / "aIM0001.dcm", both / "bIM0000.dcm"]
+    assert list_scans(both) == (find_scans(both), both / "bIM0000.dcm")
     assert open_scan(both).n_slices() == 4  # the one with the most slices
     assert open_scan(both).source == both / "bIM0000.dcm"
     assert open_scan(both / "aIM0002.dcm").n_slices() == 3  # a file stands for its own series
@@ -39,6 +40,8 @@ def test_of_equally_long_series_the_first_by_number_opens(tmp_path):
     for i, path in enumerate(write_series(tmp_path / "y", [5.0, 6.0], SeriesInstanceUID="1.2", SeriesNumber=3)):
         shutil.copy(path, tmp_path / "x" / f"z{i}.dcm")
     assert open_scan(tmp_path / "x").geometry.origin_mm[2] == 5.0
+    found, main = list_scans(tmp_path / "x")
+    assert found[0] == main == tmp_path / "x" / "z0.dcm"
 
 
 def test_a_localizer_with_three_views_is_three_scans(tmp_path):

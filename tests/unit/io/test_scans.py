@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from PIL import Image
 
 from maskwright.core.errors import ScanError
-from maskwright.io.scans import READERS, find_scans, open_scan
+from maskwright.io.scans import READERS, find_scans, list_scans, open_scan
 from tests.unit.io.dicom_files import write_image, write_report, write_series
 
 PIXELS = np.arange(24, dtype=np.uint8).reshape(4, 6)
@@ -108,6 +108,7 @@ def test_a_folder_lists_photos_and_volumes_in_natural_order(tmp_path):
     (tmp_path / "notes.txt").write_text("nothing to see")
     photo(tmp_path / "more" / "3.png")
     photo(tmp_path / ".cache" / "4.png")
+    assert list_scans(tmp_path) == (find_scans(tmp_path), find_scans(tmp_path)[0])
     names = [str(path.relative_to(tmp_path)) for path in find_scans(tmp_path)]
     assert names == ["1.png", "1b.nii.gz", "2.png", "10.png", "A.png", "b.PNG", str(Path("more/3.png"))]
 

@@ -11,6 +11,8 @@ import pytest
 from maskwright.core.errors import ScanError
 from maskwright.core.prompts import Point, Prompts
 from maskwright.core.volume import View
+from maskwright.io.scans import open_scan
+from tests.unit.io.dicom_files import write_series
 
 from .conftest import Desk, commit, statuses, write_photo, write_scan
 
@@ -236,3 +238,24 @@ def test_paths_that_are_opened_together_become_one_list(desk: Desk, photo: Path,
     assert session.scan is not None and session.scan.path == photo
     session.next_scan()
     assert session.scan.path == scan
+
+
+def test_of_several_series_in_a_folder_the_longest_is_shown_first_as_when_it_is_opened_without_a_window(
+    desk: Desk, tmp_path: Path
+):
+    home = tmp_path / "study"
+    scout = write_series(tmp_path / "1", [4.0, 0.0], SeriesInstanceUID="1.1", SeriesNumber=1)
+    long = write_series(tmp_path / "2", [0.0, 1.0, 2.0, 3.0], SeriesInstanceUID="1.2", SeriesNumber=2)
+    home.mkdir()
+    for path in (*scout, *long):
+        path.rename(home / f"{path.parent.name}-{path.name}")
+    session = desk.session(fixed=False, encode_ahead=False)
+    session.open(home)
+    assert [entry.name for entry in session.scans] == ["1-IM0001.dcm", "2-IM0000.dcm"]
+    assert session.worklist.shown == 1 and session.volume is not None
+    assert session.volume.source == open_scan(home).source and session.volume.n_slices() == 4
+    session.show_scan(0)
+    session.close()
+    again = desk.session(fixed=False, encode_ahead=False)
+    again.open(home)
+    assert again.worklist.shown == 0  # what was shown last comes first
