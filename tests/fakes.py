@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from maskwright.core.errors import StoreError
-from maskwright.core.features import Features
+from maskwright.core.features import CropBox, Features
 from maskwright.core.model_card import FeatureSpec, ModelCard
 from maskwright.core.preprocess import Intensity
 from maskwright.core.prompts import Point, Prompts
+from maskwright.core.stop import Stop, Stopped
 from maskwright.core.volume import View, Volume
-from maskwright.inference import Segmentation, Segmenter
+from maskwright.inference import Segmentation, Segmenter, Uncertainty, Zoomed
 
 FAKE_CARD = ModelCard(
     id="fake",
@@ -40,7 +41,10 @@ class FakeSegmenter:
     """Mask = disks of radius 12 px round positive points less those round negative ones; a box is all of it.
 
     Counts calls and keeps how many prompts each call had and how many its ``previous`` was the answer to.
-    ``gate`` holds back every encode until it is set; ``trouble`` is raised by every call while it is set.
+    ``gate`` holds back every encode until it is set, ``head_gate`` every answer and ``doubt_gate`` every uncertainty,
+    or until the call is asked to give way, which ``gave_way`` counts; ``trouble`` is raised by every call while it is
+    set.
+    With ``zoom_at`` a box, that part of the slice is to be looked at more closely, and is a part of the mask then.
     """
 
     def __init__(self, card: ModelCard = FAKE_CARD) -> None:
@@ -52,26 +56,70 @@ class FakeSegmenter:
         self.gate.set()
         self.head_gate = threading.Event()
         self.head_gate.set()
+        self.doubt_gate = threading.Event()
+        self.doubt_gate.set()
         self.trouble: Exception | None = None
+        self.gave_way = 0
+        self.doubted = 0
+        self.zoom_at: CropBox | None = None
+        self.shapes: list[tuple[int, ...]] = []
 
-    def encode(self, image: np.ndarray, *, modality: str | None = None, intensity: Intensity | None = None) -> Features:
+    def _wait(self, gate: threading.Event, stop: Stop | None) -> None:
+        end = time.monotonic() + 10
+        while not (stop is not None and stop.is_set) and not gate.wait(0.002):
+            assert time.monotonic() < end, "nobody opened the gate"
+        if stop is not None and stop.is_set:
+            self.gave_way += 1
+            raise Stopped
+
+    def encode(
+        self,
+        image: np.ndarray,
+        *,
+        modality: str | None = None,
+        intensity: Intensity | None = None,
+        stop: Stop | None = None,
+    ) -> Features:
         """Features that hold the mean of the slice."""
-        assert self.gate.wait(10)
+        self._wait(self.gate, stop)
         if self.trouble is not None:
             raise self.trouble
         self.encoded += 1
+        self.shapes.append(image.shape[:2])
         arrays = tuple(np.full(f.shape, float(image.mean()), f.dtype) for f in self.card.features)
         return Features(arrays, (image.shape[0], image.shape[1]))
 
-    def segment(self, features: Features, prompts: Prompts, *, previous: Segmentation | None = None) -> Segmentation:
+    def segment(
+        self,
+        features: Features,
+        prompts: Prompts,
+        *,
+        previous: Segmentation | None = None,
+        stop: Stop | None = None,
+    ) -> Segmentation:
         """The disks; ``logits`` hold the number of prompts, so that the next call can tell what it goes on from."""
-        assert self.head_gate.wait(10)
+        self._wait(self.head_gate, stop)
         if self.trouble is not None:
             raise self.trouble
         self.segmented += 1
         self.chain.append((len(prompts), 0 if previous is None else int(previous.logits[0, 0])))
-        mask = disks(prompts, features.shape_yx)
-        return Segmentation(mask, np.full(self.card.logits_shape, float(len(prompts)), np.float32), 0.9)
+        mask, logits = disks(prompts, features.shape_yx), np.full(self.card.logits_shape, len(prompts), np.float32)
+        zoom = None if self.zoom_at is None else Zoomed(self.zoom_at)
+        if zoom is not None and features.crops is not None and features.crops(zoom.box) is not None:
+            zoom = Zoomed(zoom.box, logits, 0.9, used=True)
+            y0, x0, y1, x1 = zoom.box
+            mask[y0:y1, x0:x1] = True
+        return Segmentation(mask, logits, 0.9, zoom=zoom)
+
+    def uncertainty(
+        self, features: Features, prompts: Prompts, segmentation: Segmentation, *, stop: Stop | None = None
+    ) -> Uncertainty:
+        """Half in doubt inside the mask, and a click wanted at the corner."""
+        self._wait(self.doubt_gate, stop)
+        if self.trouble is not None:
+            raise self.trouble
+        self.doubted += 1
+        return Uncertainty(segmentation.mask * np.float32(0.5), 0.25, (3.0, 4.0, True))
 
 
 def disks(prompts: Prompts, shape_yx: tuple[int, int]) -> np.ndarray:

@@ -18,10 +18,12 @@ from maskwright.core.features import Features
 from maskwright.core.labels import LabelSet
 from maskwright.core.model_card import ModelCard
 from maskwright.core.prompts import Prompts
+from maskwright.core.stop import Stop
 from maskwright.core.volume import View, Volume
 from maskwright.io.journal import PROJECT
 from maskwright.session import snapshot
 from maskwright.session.changes import Changes
+from maskwright.session.crops import CropShelf, Target
 from maskwright.session.history import History
 from maskwright.session.jobs import Lane, Post
 from maskwright.session.opened import Opened, OpenStore, SegmenterSource
@@ -32,7 +34,7 @@ from maskwright.session.steps import Part, ScanState, Step
 from maskwright.session.worklist import ScanEntry, Worklist
 
 if TYPE_CHECKING:
-    from maskwright.inference import Segmentation, Segmenter
+    from maskwright.inference import Segmentation, Segmenter, Uncertainty
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +70,12 @@ class SessionBase:
         self._budget_bytes = store_budget_bytes
         self._encode_ahead = encode_ahead
         self._on_changes = on_changes
-        self._read_lane, self._model_lane, self._encode_lane, self._head_lane = (
+        self._read_lane, self._model_lane, self._encode_lane, self._head_lane, self._look_lane = (
             Lane("open the scan", post),
             Lane("load the model", post),
             Lane("encode a slice", post),
             Lane("segment", post),
+            Lane("look closer", post),
         )
         self._use(SegmenterSource(segmenter, name=model))
         self._loading = ""
@@ -94,6 +97,14 @@ class SessionBase:
         self._fresh: OrderedDict[View, Features] = OrderedDict()
         self._encoding: View | None = None
         self._halted = ""
+        self._target: Target | None = None
+        self._crops = CropShelf()
+        self._encode_stop, self._look_stop = Stop(), Stop()
+        self._rests = False
+        self._seen: tuple[View, Features] | None = None  # what the newest answer came from
+        self._looked: tuple[Preview, bool] | None = None
+        self._wants_doubt = False
+        self._doubt: tuple[Segmentation, Uncertainty] | None = None
         self._shown: Preview | None = None
         self._requested: PreviewKey | None = None
         self._wish: CommitWish | None = None

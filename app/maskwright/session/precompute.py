@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from maskwright.core.features import Features
+from maskwright.core.features import CropBox, Features
 from maskwright.core.preprocess import Intensity, intensity_for
+from maskwright.core.stop import Stop
 from maskwright.core.volume import View, Volume
 
 if TYPE_CHECKING:
@@ -60,9 +61,25 @@ def nearest(ready: np.ndarray, index: int) -> int | None:
     return int(missing[np.argmin(away)])
 
 
-def encode_slice(volume: Volume, view: View, *, segmenter: Segmenter, intensity: Intensity) -> Features:
-    """Features of one slice. Raises ModelError when the encoder cannot run."""
-    return segmenter.encode(volume.slice_at(view.axis, view.index), modality=volume.modality, intensity=intensity)
+def encode_slice(
+    volume: Volume,
+    view: View,
+    *,
+    segmenter: Segmenter,
+    intensity: Intensity,
+    box: CropBox | None = None,
+    stop: Stop | None = None,
+) -> Features:
+    """Features of one slice, or of the part of it in ``box``, without means for a closer look.
+
+    Raises ModelError when the encoder cannot run, Stopped where ``stop`` was set first.
+    """
+    pixels = volume.slice_at(view.axis, view.index)
+    if box is not None:
+        pixels = pixels[box[0] : box[2], box[1] : box[3]]
+    options = {} if stop is None else {"stop": stop}
+    features = segmenter.encode(pixels, modality=volume.modality, intensity=intensity, **options)
+    return features if features.crops is None else features.with_crops(None)
 
 
 def precompute(

@@ -2,19 +2,21 @@
 
 The answer to n prompts is the head run on them with the answer to the first n - 1 as `previous`. It therefore depends
 on the prompts and the slice alone: not on how fast they came, not on what was undone between, not on a restart.
+A closer look at a small object is the exception: it replaces the answer on the screen when it is there, and what is
+clicked after that goes on from it (decision 0015).
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from maskwright.core.errors import StoreError
-from maskwright.core.features import Features
+from maskwright.core.features import CropBox, Features
 from maskwright.core.prompts import Prompts
 from maskwright.core.volume import View
 from maskwright.session.changes import Rectangle
@@ -36,7 +38,9 @@ class Preview:
 
     @classmethod
     def of(cls, segmentation: Segmentation) -> Preview:
-        """Preview with its box found."""
+        """Preview with its box found; what a script may ask of the answer would keep the features alive and goes."""
+        if segmentation.ask is not None:
+            segmentation = replace(segmentation, ask=None)
         rows = np.flatnonzero(segmentation.mask.any(axis=1))
         if rows.size == 0:
             return cls(segmentation, None)
@@ -47,8 +51,9 @@ class Preview:
     @property
     def nbytes(self) -> int:
         """Memory it takes, in bytes."""
-        state = getattr(self.segmentation, "state", None)
-        return self.segmentation.mask.nbytes + self.segmentation.logits.nbytes + getattr(state, "nbytes", 0)
+        one = self.segmentation
+        parts = (one.mask, one.logits, one.state, None if one.zoom is None else one.zoom.logits)
+        return sum(part.nbytes for part in parts if part is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,20 +102,28 @@ class Previews:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Request:
-    """Frozen: what the head lane needs. ``features`` are there when they were encoded just now, else they are read."""
+    """Frozen: what the head lane needs. ``features`` are there when they were encoded just now, else they are read.
+
+    ``crops`` are those of parts of the slice, for a closer look.
+    """
 
     key: PreviewKey
     known: tuple[PreviewKey, Preview] | None
     features: Features | None
     reader: Store | None
+    crops: Mapping[CropBox, Features] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """All answers computed on the way, the wanted one last. ``lost`` when the stored features could not be read."""
+    """All answers computed on the way, the wanted one last, and the features they came from.
+
+    ``lost`` when the stored features could not be read.
+    """
 
     previews: tuple[tuple[PreviewKey, Preview], ...]
     lost: StoreError | None = None
+    features: Features | None = None
 
 
 class Head:
@@ -132,7 +145,8 @@ class Head:
         if self._last is not None and _begins(self._last[0], key) and _length(self._last) > _length(start):
             start = self._last
         if start is not None and start[0] == key:
-            return Answer((start,))
+            return Answer((start,), features=features)
+        near = features.with_crops(request.crops.get)
         out: list[tuple[PreviewKey, Preview]] = []
         segmenter = self._segmenter()
         for count in range(_length(start) + 1, len(key.prompts) + 1):
@@ -140,11 +154,11 @@ class Head:
             previous = start[1].segmentation if start is not None else None
             start = (
                 PreviewKey(key.scan, key.view, prompts),
-                Preview.of(segmenter.segment(features, prompts, previous=previous)),
+                Preview.of(segmenter.segment(near, prompts, previous=previous)),
             )
             out.append(start)
         self._last = start
-        return Answer(tuple(out))
+        return Answer(tuple(out), features=features)
 
     def _features_of(self, request: Request) -> Features:
         scan, view = request.key.scan, request.key.view

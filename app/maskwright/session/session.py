@@ -82,7 +82,8 @@ class Session(ModelVerbs):
             return
         self._flush_quietly()
         self._closed = True
-        lanes = (self._read_lane, self._model_lane, self._head_lane, self._encode_lane)
+        self._give_way()
+        lanes = (self._read_lane, self._model_lane, self._head_lane, self._look_lane, self._encode_lane)
         for lane in lanes:
             lane.stop(timeout_s=0)
         for lane in lanes:  # each has at most the job it is at

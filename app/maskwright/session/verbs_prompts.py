@@ -1,4 +1,4 @@
-"""Verbs on prompts, and the two lanes behind them: features of the slice, then the mask."""
+"""Verbs on prompts, and the lane that turns them into a mask."""
 
 from __future__ import annotations
 
@@ -7,25 +7,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
 
-from maskwright.core.errors import MaskwrightError, StoreError
-from maskwright.core.features import Features
+from maskwright.core.errors import MaskwrightError
 from maskwright.core.prompts import Box, Point, Prompt, Prompts, Scribble, Text
-from maskwright.core.volume import View
-from maskwright.session.base import SessionBase
+from maskwright.session.behind import WorkBehind
 from maskwright.session.changes import Changes, Rectangle, union
 from maskwright.session.jobs import Outcome
-from maskwright.session.opened import Opened, SegmenterSource
-from maskwright.session.precompute import encode_slice, nearest
+from maskwright.session.opened import Opened
 from maskwright.session.preview import Answer, Preview, PreviewKey, Request
 from maskwright.session.steps import DraftChange
 
-FRESH = 4
-"""Slices whose features are kept in memory after they were encoded."""
-FRESH_WITHOUT_STORE = 24
-"""The same while the features cannot be stored."""
 
-
-class PromptVerbs(SessionBase, ABC):
+class PromptVerbs(WorkBehind, ABC):
     """Prompts of the unfinished object on the shown slice."""
 
     def add_prompt(self, prompt: Prompt) -> Changes:
@@ -85,20 +77,22 @@ class PromptVerbs(SessionBase, ABC):
 
     def _update_preview(self, *, retry: bool = False) -> Changes:
         """Show the best answer known to the prompts, and see to it that what is not answered yet will be."""
-        key, before = self._key(), self._shown
+        key, before, unsure = self._key(), self._shown, self.uncertainty is not None
         found = None if key is None else self._previews.nearest(key)
         self._shown = None if found is None else found[1]
         changes = Changes(
             preview=None if self._shown is before else union(_box(before), _box(self._shown)),
             busy=True,
         )
+        if unsure and self.uncertainty is None:
+            changes |= Changes(preview=self._whole())
         if self._wish is not None and not self._still_there(self._wish.key):
             self._wish = None
         wanted = self._unanswered()
         if wanted is None:
             self._head_lane.cancel()
             self._requested = None
-            return changes
+            return changes | self._encode_next()
         if self._is_ready(wanted.view):
             self._ask_head(wanted)
             return changes
@@ -121,27 +115,34 @@ class PromptVerbs(SessionBase, ABC):
         if opened is None or (self._requested == key and self._head_lane.busy):
             return
         self._requested = key
-        request = Request(key, self._previews.nearest(key), self._fresh.get(key.view), opened.reader)
+        self._give_way()
+        crops = self._crops.of(key.view)
+        request = Request(key, self._previews.nearest(key), self._fresh.get(key.view), opened.reader, crops)
         self._head_lane.submit(partial(self._head.run, request), partial(self._answered, opened, key))
 
     def _answered(self, opened: Opened, key: PreviewKey, outcome: Outcome) -> None:
-        if self._opened is not opened:
-            return
+        self._rests = True
+        changes = self._take_answer(key, outcome) if self._opened is opened else Changes()
+        self._emit(changes | self._encode_next())
+        self._look_next()
+
+    def _take_answer(self, key: PreviewKey, outcome: Outcome) -> Changes:
         if not outcome.stale:
             self._requested = None
         if outcome.error is not None:
-            if not outcome.stale:
-                self._wish = self._clicked_at = None
-                self._emit(Changes.failure(outcome.error))
-            return
+            if outcome.stale:
+                return Changes()
+            self._wish = self._clicked_at = None
+            return Changes.failure(outcome.error)
         answer: Answer = outcome.value
         if answer.lost is not None:
             # the stored features are damaged: the slice counts as not ready and is encoded again
             self._ready[key.view.axis][key.view.index] = False
-            self._emit(Changes(features=True, message=str(answer.lost)) | self._update_preview())
-            return
+            return Changes(features=True, message=str(answer.lost)) | self._update_preview()
         for one, preview in answer.previews:
             self._previews.put(one, preview)
+        if answer.features is not None:
+            self._seen = (key.view, answer.features)
         if key == self._key() and self._clicked_at is not None:
             self._last_click_ms = (time.perf_counter() - self._clicked_at) * 1000
             self._clicked_at = None
@@ -150,73 +151,11 @@ class PromptVerbs(SessionBase, ABC):
             changes |= self._fulfil_wish()
         except MaskwrightError as error:
             changes |= Changes.failure(error)
-        self._emit(changes)
+        return changes
 
     @abstractmethod
     def _fulfil_wish(self) -> Changes:
         """Do the commit that waited for its mask, if that is there now; the verbs on objects know how."""
-
-    # Encode lane: slices -> features.
-
-    def _encode_next(self) -> Changes:
-        """Start on the slice that is needed most, unless one is in work; the next is chosen when that is done."""
-        opened = self._opened
-        if opened is None or self._encode_lane.busy or self._halted == "encoder":
-            return Changes()
-        view = self._next_to_encode()
-        if view is None:
-            return Changes()
-        self._encoding = view
-        work = partial(encode_and_store, opened, view, self._segmenter)
-        self._encode_lane.submit(work, partial(self._encoded, opened, view))
-        return Changes(features=True, busy=True)
-
-    def _next_to_encode(self) -> View | None:
-        wanted = self._unanswered()
-        if wanted is not None and not self._is_ready(wanted.view):
-            return wanted.view
-        if not self._encode_ahead or self._halted or self._view is None or self._opened is None:
-            return None
-        middle = self._opened.volume.middle()
-        index = nearest(self.ready, self._view.index if self._view.axis == middle.axis else middle.index)
-        return None if index is None else View(middle.axis, index)
-
-    def _encoded(self, opened: Opened, view: View, outcome: Outcome) -> None:
-        self._encoding = None
-        if self._opened is not opened:
-            self._emit(self._encode_next())
-            return
-        if outcome.error is not None:
-            self._halted, self._wish = "encoder", None
-            self._emit(Changes(features=True) | Changes.failure(outcome.error))
-            return
-        features, trouble = outcome.value
-        changes = Changes(features=True, busy=True)
-        self._keep_fresh(view, features, stored=trouble is None)
-        if trouble is not None and self._halted != "store":
-            changes |= Changes.failure(trouble)
-        self._halted = "" if trouble is None else "store"
-        self._emit(changes | self._update_preview() | self._encode_next())
-
-    def _keep_fresh(self, view: View, features: Features, *, stored: bool) -> None:
-        self._fresh[view] = features
-        self._fresh.move_to_end(view)
-        if stored:
-            self._ready[view.axis][view.index] = True
-        while len(self._fresh) > (FRESH if stored else FRESH_WITHOUT_STORE):
-            self._fresh.popitem(last=False)
-
-
-def encode_and_store(opened: Opened, view: View, segmenter: SegmenterSource) -> tuple[Features, MaskwrightError | None]:
-    """Features of one slice, and why they could not be stored. Raises ModelError when the encoder cannot run."""
-    features = encode_slice(opened.volume, view, segmenter=segmenter(), intensity=opened.intensity)
-    if opened.store is None:
-        return features, opened.trouble
-    try:
-        opened.store.write(view, features)
-    except StoreError as error:
-        return features, error
-    return features, None
 
 
 def _box(preview: Preview | None) -> Rectangle | None:

@@ -222,7 +222,7 @@ class ScanVerbs(LabelVerbs):
         self._opened = opened
         self._ready = tuple(flags.copy() for flags in opened.flags)
         self._fresh.clear()
-        self._encoding = None
+        self._forget_work()
         self._shown = self._requested = self._clicked_at = None
         # without a model, or a place for features, nothing is encoded until the user clicks
         self._halted = {type(None): "", StoreError: "store"}.get(type(opened.trouble), "encoder")

@@ -44,6 +44,7 @@ class Desk:
         self.main.run_until(
             lambda: (
                 not (session._encode_lane.busy or session._head_lane.busy or session._read_lane.busy)
+                and not session._look_lane.busy
                 and session._next_to_encode() is None
             )
         )
@@ -69,6 +70,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     yield desk
     desk.segmenter.gate.set()
     desk.segmenter.head_gate.set()
+    desk.segmenter.doubt_gate.set()
     for session in desk.opened:
         session.close()
 
