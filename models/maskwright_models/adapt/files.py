@@ -20,6 +20,8 @@ from maskwright_models.export.weights import HALF
 README = "README.md"
 REPORT = "report.json"
 TEXTS = ("licence", "license", "notice")
+UNWRITTEN = ("rough", "named")
+"""Parts of the head that only the losses of its own training look at; the graph does not have them."""
 
 
 def write_head(head: nn.Module, source: Path, target: Path) -> None:
@@ -33,7 +35,7 @@ def write_head(head: nn.Module, source: Path, target: Path) -> None:
     model = onnx.load(str(source))
     stored = {t.name.removesuffix(HALF).removeprefix("head."): t for t in model.graph.initializer}
     for name, value in head.state_dict().items():
-        if name.endswith("num_batches_tracked"):
+        if name.endswith("num_batches_tracked") or name.split(".")[0] in UNWRITTEN:
             continue
         tensor = stored.get(name)
         if tensor is None or tuple(tensor.dims) != tuple(value.shape):

@@ -112,11 +112,7 @@ class _Work:
         trained, checked = self._filled(filler, parts.trained)
         until = 0.98 - 1.25 * judging
         if until - clock.share < LEAST_TRAINING:
-            used = f"{100 * clock.share:.0f} %"
-            raise ModelError(
-                f"{options.minutes:g} minutes are too few: features and comparing took {used} of them",
-                hint="Give more with --minutes, or encode the scans first: maskwright precompute",
-            )
+            raise self._too_short()
         self.say(f"training on {_count(trained)} views of masks")
         recipe = self.recipe or Recipe(until=until, seed=options.seed)
         done = train_head(head, trained, checked or trained, recipe=recipe, clock=clock, on_step=self._on_step)
@@ -134,7 +130,8 @@ class _Work:
         report |= {"labels": report_labels(before, after), "minutes": round(clock.used / 60, 2)}
         if verdict.adopted:
             report["model"] = folder.name
-            (folder / REPORT).write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+            kept = {k: v for k, v in report.items() if k != "notes"}  # they name scans, and a model is passed on
+            (folder / REPORT).write_text(json.dumps(kept, indent=1) + "\n", "utf-8")
             (folder / README).write_text(readme(read_card(folder), report), "utf-8")
         return report
 
@@ -147,8 +144,12 @@ class _Work:
             inner = Split(tuple(items), (), "")
         shelf, clock = filler.shelf, self.clock
         checked = filler.fill(spread(inner.held, MOST_CHECKED))
-        trained = filler.fill(inner.trained, extra=self.options.extra, is_late=lambda: clock.share > FILL_SHARE)
+        order = np.random.default_rng(self.options.seed).permutation(len(inner.trained))  # what is late is any of them
+        shuffled = [inner.trained[int(i)] for i in order]
+        trained = filler.fill(shuffled, extra=self.options.extra, is_late=lambda: clock.share > FILL_SHARE)
         views = [view for place in sorted({i.place for i in trained}) for view in shelf.views[place]]
+        if not views and shelf.counts.late:
+            raise self._too_short()
         if not views:
             raise AnnotationError(
                 f"none of the masks of {self.material.name} can be trained on. {' '.join(shelf.notes)}".strip(),
@@ -177,6 +178,13 @@ class _Work:
             known=self.material.items,
             threads=self.options.threads,
             is_late=is_late,
+        )
+
+    def _too_short(self) -> ModelError:
+        used = f"{100 * self.clock.share:.0f} %"
+        return ModelError(
+            f"{self.options.minutes:g} minutes are too few: features and comparing took {used} of them",
+            hint="Give more with --minutes, or encode the scans first: maskwright precompute",
         )
 
     def _on_step(self, step: int, share: float) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 from maskwright.core.metrics import dice_of_iou, iou
 from maskwright.core.protocol import deepest_error
 from maskwright_models.adapt.clock import Clock
+from maskwright_models.adapt.files import UNWRITTEN
 from maskwright_models.adapt.shelf import Seen
 from maskwright_models.data.clicks import PAD, to_input
 from maskwright_models.data.samples import Sample
@@ -21,8 +22,10 @@ from maskwright_models.train.losses import head_loss
 from maskwright_models.train.simulation import begin, look_ahead
 from maskwright_models.zoo.dinov2_imsa import TEXT_WIDTH, TOKENS, Head
 
-FROZEN = ("text_token", "text_match", "named")
-"""Parts that only words train; a project does not say of a slice that all of a label is marked there."""
+FROZEN = ("text_token", "text_match", *UNWRITTEN)
+"""Parts that stay: those that only words train, since a project does not say that all of a label is marked on a slice,
+and those that an exported head does not have.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +227,7 @@ def _one_step(
     for k in range(2):
         with autocast():
             answer = head.answer(*features, *state.inputs(device))
+        answer.rough, answer.named = answer.rough.detach(), answer.named.detach()
         total = total + head_loss(answer, truth, valid, named, known).total / 2
         if k == 0:
             state.advance(answer.logits.detach(), answer.scores.detach())
