@@ -196,6 +196,7 @@ class MainWindow(QMainWindow):
     def _show_model(self) -> None:
         self.settings.keep_model(self.session.model_name)
         self._show_preview()
+        self.show_commands()  # not every model reads
         self.show_commands()
 
     def _show_slices(self) -> None:
@@ -253,6 +254,7 @@ class MainWindow(QMainWindow):
         self.display.show_preview()
         self._show_prompt_bar()
         self.status_line.set_click_ms(self.session.last_click_ms)
+        self.status_line.set_state(state_text(self.session))
 
     def _show_prompt_bar(self) -> None:
         session = self.session
@@ -295,6 +297,7 @@ class MainWindow(QMainWindow):
         self.actions_.set_title("edit.undo", f"Undo {session.undo_text}".strip())
         self.actions_.set_title("edit.redo", f"Redo {session.redo_text}".strip())
         self.actions_["view.masks"].setChecked(self.slice_view.scene.show_masks and bool(session.annotation.objects))
+        self.actions_["view.uncertainty"].setChecked(session.shows_uncertainty)
         self.actions_["tool.sign"].setChecked(not self.slice_view.sign)
         self.actions_["tool.text"].setVisible(now.takes_text)
 

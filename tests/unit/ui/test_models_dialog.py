@@ -89,9 +89,10 @@ def test_a_refused_model_cannot_be_used_and_says_why(driver: Driver, installed: 
 
 
 def test_use_switches_answers_the_prompts_again_and_is_remembered(driver: Driver, photo: Path, installed: Path):
-    other = driver.models["other"] = FakeSegmenter(OTHER)
+    other = driver.models["other"] = FakeSegmenter(replace(OTHER, prompts=("point", "text")))
     driver.open(photo)
     driver.click(100, 75)
+    assert not driver.window.actions_["tool.text"].isEnabled()
     dialog = opened(driver)
     compared(dialog)
     dialog.choose("other")
@@ -103,7 +104,8 @@ def test_use_switches_answers_the_prompts_again_and_is_remembered(driver: Driver
     assert (other.encoded, other.segmented) == (1, 1)
     assert (driver.segmenter.encoded, driver.segmenter.segmented) == (1, 1)
     assert json.loads(Settings().path.read_text("utf-8"))["model"] == "other"
-    assert driver.window.bridge.card == OTHER
+    assert driver.window.bridge.card == other.card
+    assert driver.window.actions_["tool.text"].isEnabled()
     assert "Other answers from now on." in [label.text() for label in driver.window.notice.findChildren(QLabel)]
     assert not driver.window.errors
 

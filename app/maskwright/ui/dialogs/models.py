@@ -54,7 +54,7 @@ class ModelsDialog(QDialog):
         self._busy = False
         self.setWindowTitle("Models")
         self.setAccessibleName("Models")
-        self.resize(92 * UNIT, 84 * UNIT)
+        self.resize(100 * UNIT, 84 * UNIT)
         intro = QLabel("The model that is in use answers your clicks. Prompts that are not committed yet stay.")
         intro.setProperty("kind", "muted")
         intro.setWordWrap(True)
@@ -69,7 +69,7 @@ class ModelsDialog(QDialog):
         self._table.setMinimumHeight(20 * UNIT)
         header = self._table.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
+        header.setSectionResizeMode(3, QHeaderView.ResizeMode.Stretch)
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         self._table.itemSelectionChanged.connect(self._show_chosen)
         self._table.itemDoubleClicked.connect(lambda _: self.use())
