@@ -11,6 +11,9 @@ import cv2
 import numpy as np
 import pytest
 
+from maskwright.core.features import Features
+from maskwright.core.prompts import Prompts
+from maskwright.inference import Segmentation
 from maskwright_models.__main__ import main
 from tests.fakes import FAKE_CARD, FakeSegmenter
 
@@ -96,7 +99,7 @@ def test_what_cannot_be_asked_is_said_before_anything_runs(
 ) -> None:
     for words, said in {
         ("--prompt", "click,text"): "model fake does not take text. Leave text out",
-        ("--prompt", "point"): "protocol ritm has no prompt 'point'. Use click, box, text",
+        ("--prompt", "point"): "protocol ritm has no prompt 'point'. Use click, box, text, proposal",
         ("--protocol", "imis", "--prompt", "click"): "protocol imis has no prompt 'click'",
     }.items():
         assert main(["evaluate", str(sets / "berkeley"), *words]) == 1
@@ -188,6 +191,63 @@ def test_report_with_curves_and_gallery(
     for link in [line.split("](")[1].strip("<>)") for line in text.splitlines() if line.startswith("![")]:
         assert (report / link.split(")")[0]).is_file(), link
     assert "| ct | 2 |" in text and "| photo | 3 |" in text and "| **mean of 2 sets** | 5 |" in text
+
+
+def test_proposed_clicks_and_doubt(
+    sets: Path,
+    tmp_path: Path,
+    fake_segmenter: FakeSegmenter,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    answered = fake_segmenter.segment
+
+    def segment(features: Features, prompts: Prompts, *, previous: Segmentation | None = None) -> Segmentation:
+        answer = answered(features, prompts, previous=previous)
+        return dataclasses.replace(answer, ask=lambda: fake_segmenter.uncertainty(features, prompts, answer))
+
+    monkeypatch.setattr(fake_segmenter, "segment", segment)
+    words = [
+        "--prompt",
+        "click,proposal",
+        "--doubt",
+        "--clicks",
+        "4",
+        "--report",
+        str(tmp_path / "r"),
+        "--gallery",
+        "0",
+    ]
+    assert main(["evaluate", str(sets / "berkeley"), *words]) == 0
+    click, proposal = rows_of(capsys.readouterr().out)
+    assert (click["prompt"], proposal["prompt"]) == ("click", "proposal") and fake_segmenter.encoded == 2
+    # The fake is always in doubt about the corner: a click there helps nobody, and a place is proposed once.
+    assert proposal["iou@1"] == click["iou@1"] and proposal["iou@2"] != click["iou@2"]
+    assert {k: [pair[0] for pair in v] for k, v in click["details"]["doubt"].items()} == {
+        "1": [0.25] * 3,
+        "3": [0.25] * 3,
+    }
+    text = (tmp_path / "r" / "report.md").read_text("utf-8")
+    assert "worst tenth of the masks with an AUROC of 0.500 after 1 click, 0.500 after 3 clicks." in text
+    assert "## Clicks where the model proposes" in text and "| berkeley | 3 |" in text
+    assert not (tmp_path / "r" / "failures").exists()
+
+
+def test_without_a_closer_look(
+    sets: Path, fake_segmenter: FakeSegmenter, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def load(*arguments: Any, **options: Any) -> FakeSegmenter:
+        asked.append(options)
+        return fake_segmenter
+
+    monkeypatch.setattr("maskwright.inference.load_segmenter", load)
+    for words in ([], ["--no-zoom"]):
+        assert main(["evaluate", str(sets / "berkeley"), "--clicks", "1", *words]) == 0
+    plain, whole = rows_of(capsys.readouterr().out)
+    assert [options["zoom"] for options in asked] == [True, False]
+    assert "zoom" not in plain and whole["zoom"] is False
 
 
 def test_the_gallery_shows_the_worst_objects_first(

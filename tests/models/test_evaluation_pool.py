@@ -8,9 +8,17 @@ import numpy as np
 import pytest
 
 from maskwright.inference.evaluate import Evaluation
-from maskwright_models.evaluate.pool import by_modality, by_size, newest, over_sets, pool, reliability_of
+from maskwright_models.evaluate.pool import (
+    by_modality,
+    by_size,
+    newest,
+    over_sets,
+    pool,
+    reliability_of,
+    worst_found,
+)
 from maskwright_models.evaluate.published import PUBLISHED, RITM_SETS, paper_set
-from maskwright_models.evaluate.tables import reliability_table, sections
+from maskwright_models.evaluate.tables import proposal_table, reliability_table, sections
 
 
 def evaluation(folder: str, objects: int, *, modality: str, seed: int, clicks: int = 12) -> Evaluation:
@@ -30,6 +38,7 @@ def evaluation(folder: str, objects: int, *, modality: str, seed: int, clicks: i
         scores,
         shares,
         ({},) * objects,
+        {1: 1 - curves[:, 0] + rng.normal(0, 0.02, objects)},
         (1.0,),
         (2.0,),
     )
@@ -52,9 +61,11 @@ def together(parts: list[Evaluation]) -> Evaluation:
     join = {name: np.concatenate([getattr(p, name) for p in parts]) for name in ("curves", "scores")}
     shares = tuple(share for p in parts for share in p.shares)
     one = parts[0]
+    doubts = {1: np.concatenate([p.doubts[1] for p in parts])}
+    names = tuple(map(str, shares))
     return Evaluation(
-        "all", "m", "click", one.modality, shares, join["curves"], join["scores"], shares, (), (1.0,), (2.0,)
-    )  # type: ignore[arg-type]
+        "all", "m", "click", one.modality, names, join["curves"], join["scores"], shares, (), doubts, (1.0,), (2.0,)
+    )
 
 
 def test_pooled_rows_are_the_row_of_all_objects(parts: list[Evaluation]) -> None:
@@ -72,6 +83,29 @@ def test_pooled_rows_are_the_row_of_all_objects(parts: list[Evaluation]) -> None
     assert np.allclose(ours["reliability"], theirs["reliability"], atol=2e-4)
     assert np.allclose(reliability_of([row(p) for p in parts]), theirs["reliability"], atol=2e-4)
     assert ours["modality"] == "" and ours["monotone"] is theirs["monotone"]
+
+
+def test_finding_the_worst_objects_is_measured_over_all_sets(parts: list[Evaluation]) -> None:
+    whole = together(parts)
+    found = worst_found([row(p) for p in parts])
+    bad = np.argsort(whole.curves[:, 0])[:5]  # a tenth of 48
+    good = np.setdiff1d(np.arange(48), bad)
+    pairs = whole.doubts[1][bad][:, None] > whole.doubts[1][good]
+    assert list(found) == ["1"] and abs(found["1"] - pairs.mean()) < 0.01 and found["1"] > 0.8
+    silent = row(parts[0])
+    silent["details"]["doubt"] = {}
+    assert worst_found([silent, row(parts[1])]) == {}, "only where every set has it"
+
+
+def test_proposed_clicks_beside_those_of_the_protocol(parts: list[Evaluation]) -> None:
+    rows = [row(p) for p in parts]
+    proposed = [{**r, "prompt": "proposal", "noc@85": r["noc@85"] * 1.1, "noc@90": r["noc@90"] + 1} for r in rows[:2]]
+    lines = proposal_table([*rows, *proposed])
+    assert lines[0] == "| set | objects | NoC@85 | proposed | more | NoC@90 | proposed | more |"
+    cells = lines[2].strip("| ").split(" | ")
+    assert cells[:2] == ["berkeley", "7"] and cells[4] == "+10.0 %" and float(cells[3]) > float(cells[2])
+    assert [line.split(" | ")[0] for line in lines[2:]] == ["| berkeley", "| medical_a", "| **mean of 2 sets**"]
+    assert proposal_table(rows) == []
 
 
 def test_sizes_and_modalities(parts: list[Evaluation]) -> None:

@@ -9,6 +9,7 @@ from maskwright.core.errors import ScanError
 from maskwright.core.features import Features
 from maskwright.core.prompts import Box, Point, Prompts, Text
 from maskwright.core.protocol import EvaluationItem
+from maskwright.core.stop import Stop
 from maskwright.inference import Segmentation
 from maskwright_models.evaluate.imis import FIRST_PROMPTS, interact
 from tests.fakes import FakeSegmenter
@@ -33,7 +34,9 @@ class Watched(FakeSegmenter):
         super().__init__()
         self.asked: list[tuple[Prompts, bool]] = []
 
-    def segment(self, features: Features, prompts: Prompts, *, previous: Segmentation | None = None) -> Segmentation:
+    def segment(
+        self, features: Features, prompts: Prompts, *, previous: Segmentation | None = None, stop: Stop | None = None
+    ) -> Segmentation:
         self.asked.append((prompts, previous is not None))
         n = 1 if previous is None else int(previous.logits[0, 0]) + 1
         mask = square(10, 10 + 5 * n) == 255

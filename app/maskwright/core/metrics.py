@@ -52,3 +52,23 @@ def calibration_error(table: Iterable[Sequence[float]]) -> float:
     rows = list(table)
     total = sum(row[0] for row in rows)
     return sum(n * abs(score - real) for n, score, real in rows) / total if total else 0.0
+
+
+def auroc(scores: np.ndarray, positive: np.ndarray) -> float:
+    """Area under the ROC curve of ``scores`` (N,) for ``positive`` (N,) bool; 0.5 for no better than chance.
+
+    How often a positive has the higher score, ties counted half. NaN where one of the two kinds is missing.
+    """
+    scores, positive = np.asarray(scores, np.float64), np.asarray(positive, bool)
+    high, low = scores[positive], scores[~positive]
+    if high.size == 0 or low.size == 0:
+        return float("nan")
+    return float((high[:, None] > low).mean() + 0.5 * (high[:, None] == low).mean())
+
+
+def worst(values: np.ndarray, share: float = 0.1) -> np.ndarray:
+    """Which of (N,) values are the lowest ``share``, at least one: (N,) bool. Of equal ones the first count."""
+    values = np.asarray(values, np.float64)
+    out = np.zeros(len(values), bool)
+    out[np.argsort(values, kind="stable")[: max(1, round(share * len(values)))]] = True
+    return out

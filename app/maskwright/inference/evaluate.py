@@ -23,10 +23,12 @@ from maskwright.core.protocol import (
     largest_drop,
     size_class,
 )
+from maskwright.inference.segmentation import Segmentation
 from maskwright.inference.segmenter import Segmenter
 
 THRESHOLDS = (0.80, 0.85, 0.90)
-PROMPTS = ("click", "box", "text")
+PROMPTS = ("click", "box", "text", "proposal")
+"""What comes first: nothing, a box, or words. ``proposal``: nothing, and the model proposes where later clicks go."""
 ENOUGH_CLICKS = 5
 """A curve that has reached the last threshold is followed to this click, and then taken as level."""
 MONOTONE_TOLERANCE = 0.002
@@ -39,7 +41,8 @@ class Evaluation:
 
     ``curves`` (objects, clicks) float64 IoU after each click, level after the last one that was needed; ``scores`` the
     IoU that the model predicted, NaN where no click was needed; ``shares`` of the image that each object takes;
-    ``kept`` the masks after the clicks that were asked for, one dictionary an object. Times in milliseconds.
+    ``kept`` the masks after the clicks that were asked for, one dictionary an object; ``doubts`` what the model says of
+    how bad its mask is after such clicks, (objects,) each, NaN where it does not say. Times in milliseconds.
     """
 
     folder: str
@@ -51,6 +54,7 @@ class Evaluation:
     scores: np.ndarray
     shares: tuple[float, ...]
     kept: tuple[Mapping[int, Mask], ...]
+    doubts: Mapping[int, np.ndarray]
     encode_ms: tuple[float, ...]
     click_ms: tuple[float, ...]
 
@@ -72,7 +76,8 @@ class Evaluation:
         """What the protocol does not ask for: modality, mean curve and its largest fall, sizes, calibration.
 
         ``curve`` is the mean IoU after 1, 2, ... clicks; ``reliability`` has (count, mean predicted, mean real IoU)
-        of 15 bins over all answers, ``ece`` their expected calibration error.
+        of 15 bins over all answers, ``ece`` their expected calibration error; ``doubt`` has (doubt, IoU) of each
+        object after the clicks for which that was asked.
         """
         mean = self.curves.mean(0)
         fall, at = largest_drop(mean)
@@ -89,6 +94,13 @@ class Evaluation:
             "answers": len(scores),
             "ece": round(calibration_error(table), 4),
             "reliability": [[n, round(s, 4), round(r, 4)] for n, s, r in table],
+            "doubt": {
+                str(k): [
+                    [round(float(d), 4), round(float(v), 4)] for d, v in zip(doubts, self.curves[:, k - 1], strict=True)
+                ]
+                for k, doubts in self.doubts.items()
+                if not np.isnan(doubts).any()
+            },
             "sizes": {
                 name: {"objects": len(part), **figures(part), "curve": part.mean(0).round(4).tolist()}
                 for name, part in parts.items()
@@ -140,17 +152,20 @@ def evaluate_prompts(
     prompts: Sequence[str],
     clicks: int = 20,
     keep: Collection[int] = (),
+    doubt: Collection[int] = (),
     on_object: Callable[[int, int], None] | None = None,
 ) -> dict[str, Evaluation]:
     """Run the protocol once for each kind of first prompt; an image is encoded once for all of them.
 
-    ``keep`` are the clicks whose masks are kept. A kind of prompt for which there is no object is left out of the
+    ``keep`` are the clicks whose masks are kept, ``doubt`` those after which the model is asked how sure it is (a few
+    head runs more each). A kind of prompt for which there is no object is left out of the
     answer; ScanError where that is all of them.
     """
     for prompt in prompts:
         if prompt not in PROMPTS:
             raise ValueError(f"prompt is one of {PROMPTS}, not {prompt!r}")
     runs: dict[str, list[_Run]] = {prompt: [] for prompt in prompts}
+    wanted = _Wanted(clicks, frozenset(keep), frozenset(k for k in doubt if k <= clicks))
     encode_ms: list[float] = []
     last: tuple[str, Features] | None = None
     for done, item in enumerate(items):
@@ -163,8 +178,7 @@ def evaluate_prompts(
         if (raw == 255).any():
             for prompt in prompts:
                 if prompt != "text" or item.text:
-                    first = first_prompt(prompt, raw == 255, item.text)
-                    runs[prompt].append(_run(segmenter, last[1], item, raw, first=first, clicks=clicks, keep=keep))
+                    runs[prompt].append(_run(segmenter, last[1], item, raw, prompt=prompt, wanted=wanted))
         if on_object is not None:
             on_object(done + 1, len(items))
     if not any(runs.values()):
@@ -183,10 +197,20 @@ def evaluate_prompts(
                 scores=np.array([run.scores + [np.nan] * (clicks - len(run.scores)) for run in done]),
                 shares=tuple(run.share for run in done),
                 kept=tuple(run.kept for run in done),
+                doubts={k: np.array([run.doubts[k] for run in done]) for k in sorted(wanted.doubt)},
                 encode_ms=tuple(encode_ms),
                 click_ms=tuple(ms for run in done for ms in run.click_ms),
             )
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """How many clicks, whose masks are kept, and after which the model is asked how sure it is."""
+
+    clicks: int
+    keep: frozenset[int]
+    doubt: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -199,27 +223,24 @@ class _Run:
     scores: list[float]
     click_ms: list[float]
     kept: dict[int, Mask]
+    doubts: dict[int, float]
 
 
 def _run(
-    segmenter: Segmenter,
-    features: Features,
-    item: EvaluationItem,
-    raw: np.ndarray,
-    *,
-    first: Prompts,
-    clicks: int,
-    keep: Collection[int],
+    segmenter: Segmenter, features: Features, item: EvaluationItem, raw: np.ndarray, *, prompt: str, wanted: _Wanted
 ) -> _Run:
     truth, valid = raw == 255, raw != 128
-    run = _Run(item.mask_name, float(truth.mean()), [], [], [], {})
+    run = _Run(item.mask_name, float(truth.mean()), [], [], [], {}, {})
     prediction, free = np.zeros_like(truth), np.ones(truth.shape, np.float32)
-    prompts, previous = first, None
-    for k in range(clicks):
+    prompts = first = first_prompt(prompt, truth, item.text)
+    previous: Segmentation | None = None
+    for k in range(wanted.clicks):
         if k or not first:
             click = deepest_error(prediction, truth, valid, free)
             if click is None:
                 break
+            if prompt == "proposal" and previous is not None:
+                click = _proposed(previous, truth, free) or click
             x, y, positive = click
             free[y, x] = 0
             prompts = prompts.add(Point(float(x), float(y), positive=positive))
@@ -229,14 +250,32 @@ def _run(
         prediction = np.asarray(previous.mask, bool)
         run.curve.append(iou(prediction, truth, valid))
         run.scores.append(previous.score)
-        if k + 1 in keep:
+        if k + 1 in wanted.keep:
             run.kept[k + 1] = Mask.from_array(prediction)
+        if k + 1 in wanted.doubt:
+            run.doubts[k + 1] = _doubt(previous)
         if run.curve[-1] >= THRESHOLDS[-1] and len(run.curve) >= ENOUGH_CLICKS:
             break
-    for k in keep:  # a click that was not needed leaves the mask as it was
-        if k not in run.kept and k <= clicks:
-            run.kept[k] = Mask.from_array(prediction)
+    # A click that was not needed leaves the mask as it was.
+    run.kept.update({k: Mask.from_array(prediction) for k in wanted.keep if len(run.curve) < k <= wanted.clicks})
+    late = [k for k in wanted.doubt if k > len(run.curve)]
+    if late and previous is not None:
+        run.doubts.update(dict.fromkeys(late, _doubt(previous)))
     return run
+
+
+def _doubt(answer: Segmentation) -> float:
+    found = answer.uncertainty
+    return float("nan") if found is None else found.score
+
+
+def _proposed(answer: Segmentation, truth: np.ndarray, free: np.ndarray) -> tuple[int, int, bool] | None:
+    """Where the model proposes a click, with the sign that a user gives it; None where it has no (new) place."""
+    proposed = answer.next_click
+    if proposed is None:
+        return None
+    x, y = (int(np.clip(round(v), 0, n - 1)) for v, n in zip(proposed[:2], truth.shape[::-1], strict=True))
+    return (x, y, bool(truth[y, x])) if free[y, x] else None
 
 
 def first_prompt(kind: str, truth: np.ndarray, text: str) -> Prompts:

@@ -1,6 +1,7 @@
 """Evaluate an installed model by a protocol of the papers on one or more folders, one JSON line a folder and prompt.
 
-ritm: the number-of-clicks protocol (RITM, InterFormer); --prompt click, box or text says what comes before the clicks.
+ritm: the number-of-clicks protocol (RITM, InterFormer); --prompt click, box or text says what comes before the clicks,
+proposal that the model proposes where clicks after the first go.
 imis: IMIS-Net's; --prompt point, box, text, point+box or text+point, then one random wrong pixel a round.
 
 examples: maskwright-models evaluate ../shared/data/val/berkeley ../shared/data/val/coco_mval --limit 50
@@ -26,9 +27,10 @@ if TYPE_CHECKING:
     from maskwright.inference import Segmenter
     from maskwright_models.evaluate.gallery import Failure
 
-PROTOCOLS = {"ritm": ("click", "box", "text"), "imis": ("point", "box", "text", "point+box", "text+point")}
+PROTOCOLS = {"ritm": ("click", "box", "text", "proposal"), "imis": ("point", "box", "text", "point+box", "text+point")}
 DEFAULTS = {"ritm": (("click",), 20), "imis": (("point", "box"), 9)}
 """Protocol -> first prompts and number of clicks or rounds where none are named."""
+DOUBT_AT = (1, 3)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,6 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--table", action="store_true", help="print the papers' table rows in Markdown, not JSON")
     parser.add_argument("--report", type=Path, metavar="DIR", help="ritm: write tables, curves and failures there")
     parser.add_argument("--gallery", type=int, default=6, metavar="N", help="failures a set and prompt (6)")
+    parser.add_argument("--doubt", action="store_true", help="ritm: ask how sure the model is after clicks 1 and 3")
+    parser.add_argument("--no-zoom", action="store_true", help="the whole image alone, no closer look at small objects")
     parser.add_argument("--pairs", type=Path, metavar="FILE.npz", help="ritm: write predicted and real IoU there")
 
 
@@ -58,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     from maskwright_models.evaluate.tables import imis_table, ritm_table
 
     prompts, clicks = _asked(args)
-    segmenter = load_segmenter(args.model, threads=args.threads)
+    segmenter = load_segmenter(args.model, threads=args.threads, zoom=not args.no_zoom)
     if any("text" in prompt for prompt in prompts) and "text" not in segmenter.card.prompts:
         raise ModelError(f"model {segmenter.card.id} does not take text", hint="Leave text out of --prompt.")
     labels = None if args.labels_of is None else labels_under(args.labels_of)
@@ -73,6 +77,8 @@ def run(args: argparse.Namespace) -> int:
         for row in work.evaluated(name, items, here):
             if args.labels_of is not None:
                 row["labels_of"] = args.labels_of.resolve().name
+            if args.no_zoom:
+                row["zoom"] = False
             rows.append(row)
             if not args.table:
                 sys.stdout.write(json.dumps(row) + "\n")
@@ -104,6 +110,7 @@ class _Ritm:
 
     def __init__(self, args: argparse.Namespace, segmenter: Segmenter, clicks: int) -> None:
         self.report, self.gallery, self.pairs_file = args.report, args.gallery, args.pairs
+        self.doubt = DOUBT_AT if args.doubt else ()
         self.segmenter, self.clicks = segmenter, clicks
         self.galleries: dict[tuple[str, str], Sequence[Failure]] = {}
         self.pairs: list[tuple[np.ndarray, np.ndarray]] = []
@@ -123,6 +130,7 @@ class _Ritm:
                 prompts=prompts,
                 clicks=self.clicks,
                 keep=keep,
+                doubt=self.doubt,
                 on_object=on_object,
             )
         for prompt, run in runs.items():

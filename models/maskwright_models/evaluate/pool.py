@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from maskwright.core.metrics import calibration_error
+from maskwright.core.metrics import auroc, calibration_error, worst
 from maskwright.core.protocol import SIZE_CLASSES, largest_drop
 from maskwright.inference.evaluate import MONOTONE_TOLERANCE
 from maskwright.io.evaluation_set import PHOTO
@@ -27,7 +27,7 @@ def newest(rows: Iterable[Row]) -> list[Row]:
     """Of rows about the same set, prompt and choice of labels the last one, in the order of the first ones."""
     found: dict[tuple[Any, ...], Row] = {}
     for row in rows:
-        found[row["folder"], row["prompt"], row.get("labels_of"), row.get("protocol")] = row
+        found[row["folder"], row["prompt"], row.get("labels_of"), row.get("protocol"), row.get("zoom")] = row
     return list(found.values())
 
 
@@ -69,6 +69,20 @@ def by_size(rows: Sequence[Row]) -> list[dict[str, Any]]:
 def reliability_of(rows: Sequence[Row]) -> list[tuple[int, float, float]]:
     """Reliability table of all answers of ``rows``: (count, mean predicted, mean real IoU) of each bin."""
     return _merged([row["details"]["reliability"] for row in rows])
+
+
+def worst_found(rows: Sequence[Row]) -> dict[str, float]:
+    """How well the model's doubt finds the worst tenth of all objects of ``rows``: click -> area under the ROC curve.
+
+    Only clicks after which every row has the doubts of its objects.
+    """
+    doubts = [row["details"].get("doubt", {}) for row in rows]
+    out = {}
+    for click in doubts[0] if doubts else ():
+        if all(click in part for part in doubts):
+            doubt, values = np.array([pair for part in doubts for pair in part[click]]).T
+            out[click] = round(auroc(doubt, worst(values)), 4)
+    return out
 
 
 def _merged(tables: Sequence[Sequence[Sequence[float]]]) -> list[tuple[int, float, float]]:

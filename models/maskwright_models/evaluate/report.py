@@ -10,9 +10,16 @@ from maskwright.core.errors import ScanError
 from maskwright_models.evaluate.figures import FORMATS, draw_curves, draw_reliability
 from maskwright_models.evaluate.gallery import SHOWN, Failure
 from maskwright_models.evaluate.pool import Row, by_modality, by_size, newest, reliability_of
-from maskwright_models.evaluate.tables import reliability_table, sections
+from maskwright_models.evaluate.tables import doubt_line, proposal_table, reliability_table, sections
 
-FIRST = {"click": "clicks", "box": "a box, then clicks", "text": "words, then clicks"}
+PROPOSAL = "proposal"
+PROPOSED = "Clicks where the model proposes, beside clicks at the centre of the error"
+FIRST = {
+    "click": "clicks",
+    "box": "a box, then clicks",
+    "text": "words, then clicks",
+    PROPOSAL: "clicks, later ones as proposed",
+}
 
 
 def read_rows(paths: Sequence[Path]) -> list[Row]:
@@ -32,10 +39,13 @@ def read_rows(paths: Sequence[Path]) -> list[Row]:
 
 
 def by_prompt(rows: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
-    """Rows of the number-of-clicks protocol by first prompt and by the data whose labels were kept (mostly none)."""
+    """Rows of the number-of-clicks protocol by first prompt and by the data whose labels were kept (mostly none).
+
+    Without those of proposed clicks, which are only told beside the others.
+    """
     out: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        if "details" in row:
+        if "details" in row and row["prompt"] != PROPOSAL:
             out.setdefault((row["prompt"], row.get("labels_of") or ""), []).append(row)
     return out
 
@@ -99,6 +109,10 @@ def _lines(rows: Sequence[Row], *, curves: str) -> list[str]:
         lines += ["", f"![IoU against clicks by set]({curves}{name}-sets.svg)", ""]
         lines += [f"![by modality]({curves}{name}-modality.svg) ![by size]({curves}{name}-size.svg)"]
         lines += ["", "Predicted against real IoU:", "", *reliability_table(reliability_of(own))]
+        if doubt := doubt_line(own):
+            lines += ["", doubt]
+    if proposed := proposal_table(rows):
+        lines += ["", f"## {PROPOSED}", "", *proposed]
     return [*lines, "", f"![Calibration]({curves}reliability.svg)"] if by_prompt(rows) else lines
 
 

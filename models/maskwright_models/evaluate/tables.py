@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from maskwright_models.evaluate.pool import INSTANCE_SETS, Row, by_modality, by_size, over_sets
+from maskwright_models.evaluate.pool import INSTANCE_SETS, Row, by_modality, by_size, over_sets, worst_found
 from maskwright_models.evaluate.published import IMIS_PUBLISHED, PUBLISHED, paper_set
 
 CLICKS_PER_ENCODE = 20
@@ -110,6 +110,35 @@ def sections(rows: Sequence[Row]) -> list[str]:
     if len(kinds) > 1:
         out += ["", *figure_table(kinds, "modality", more=("largest_drop", "ece"))]
     return out + ["", *figure_table(by_size(rows), "share of the image")]
+
+
+def proposal_table(rows: Sequence[Row]) -> list[str]:
+    """Clicks where the model proposes beside those at the centre of the error, for sets that have both; [] if none."""
+    of = {(row["folder"], row["prompt"]): row for row in rows if not row.get("labels_of")}
+    both = [
+        (of[name, "click"], row) for (name, prompt), row in of.items() if prompt == "proposal" and (name, "click") in of
+    ]
+    if not both:
+        return []
+    if len(both) > 1:
+        title = f"**mean of {len(both)} sets**"
+        plain, proposed = zip(*both, strict=True)
+        both.append((over_sets(plain, title), over_sets(proposed, title)))
+    lines = []
+    for plain, proposed in both:
+        cells = [str(plain["folder"]), str(plain["objects"])]
+        for key in ("noc@85", "noc@90"):
+            more = 100 * (proposed[key] / plain[key] - 1)
+            cells += [f"{plain[key]:.3f}", f"{proposed[key]:.3f}", f"{more:+.1f} %"]
+        lines.append(cells)
+    return markdown(["set", "objects", "NoC@85", "proposed", "more", "NoC@90", "proposed", "more"], lines)
+
+
+def doubt_line(rows: Sequence[Row]) -> str:
+    """A sentence on how well the model's doubt finds the worst objects; empty where it was not asked."""
+    found = worst_found(rows)
+    told = ", ".join(f"{value:.3f} after {click} click{'s' * (click != '1')}" for click, value in found.items())
+    return f"The model's doubt finds the worst tenth of the masks with an AUROC of {told}." if told else ""
 
 
 def reliability_table(table: Sequence[tuple[int, float, float]]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from maskwright.core.metrics import calibration_error, dice, dice_of_iou, iou, reliability
+from maskwright.core.metrics import auroc, calibration_error, dice, dice_of_iou, iou, reliability, worst
 
 
 def rectangle(y0: int, x0: int, y1: int, x1: int) -> np.ndarray:
@@ -51,3 +51,17 @@ def test_an_honest_score_has_no_calibration_error() -> None:
     assert calibration_error(reliability(real, real)) == 0
     assert np.isclose(calibration_error(reliability(np.full(400, 0.9), real)), 0.4)
     assert calibration_error(reliability(real[:0], real[:0])) == 0
+
+
+def test_the_area_under_the_curve_counts_pairs() -> None:
+    scores, bad = np.array([0.9, 0.4, 0.4, 0.1]), np.array([True, True, False, False])
+    assert auroc(scores, bad) == (1 + 1 + 0.5 + 1) / 4
+    assert auroc(-scores, bad) == 1 - 3.5 / 4
+    assert auroc(scores, np.array([True, False, False, False])) == 1.0
+    assert np.isnan(auroc(scores, np.zeros(4, bool)))
+
+
+def test_the_worst_tenth_has_at_least_one() -> None:
+    values = np.arange(30)[::-1] / 30
+    assert np.flatnonzero(worst(values)).tolist() == [27, 28, 29]
+    assert worst(np.array([0.5, 0.2, 0.2])).tolist() == [False, True, False]

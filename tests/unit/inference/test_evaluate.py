@@ -17,30 +17,39 @@ from maskwright.core.features import Features
 from maskwright.core.preprocess import Intensity
 from maskwright.core.prompts import Box, Point, Prompts, Text
 from maskwright.core.protocol import EvaluationItem
+from maskwright.core.stop import Stop
 from maskwright.inference import Segmentation
 from maskwright.inference.evaluate import evaluate, evaluate_prompts
+from maskwright.inference.uncertainty import Uncertainty
 from maskwright.io.evaluation_set import read_evaluation_set
-from tests.fakes import FAKE_CARD
+from tests.fakes import FakeSegmenter
 
 TIMES = ("encode_ms_median", "click_ms_median", "click_ms_p95")
 SHAPE = (70, 100)
 
 
-class Grower:
+class Grower(FakeSegmenter):
     """A segmenter that takes what is as bright as the clicked pixel, more loosely with each prompt; boxes bound it."""
 
-    card = FAKE_CARD
-
     def __init__(self) -> None:
-        self.encoded = 0
+        super().__init__()
         self.asked: list[tuple[Prompts, bool]] = []
 
-    def encode(self, image: np.ndarray, *, modality: str | None = None, intensity: Intensity | None = None) -> Features:
+    def encode(
+        self,
+        image: np.ndarray,
+        *,
+        modality: str | None = None,
+        intensity: Intensity | None = None,
+        stop: Stop | None = None,
+    ) -> Features:
         self.encoded += 1
         assert image.flags.c_contiguous
         return Features((image.astype(np.float32).reshape(*image.shape[:2], -1)[..., 0],), image.shape[:2])
 
-    def segment(self, features: Features, prompts: Prompts, *, previous: Segmentation | None = None) -> Segmentation:
+    def segment(
+        self, features: Features, prompts: Prompts, *, previous: Segmentation | None = None, stop: Stop | None = None
+    ) -> Segmentation:
         self.asked.append((prompts, previous is not None))
         level, mask = features.arrays[0], np.zeros(features.shape_yx, bool)
         y, x = np.mgrid[: mask.shape[0], : mask.shape[1]]
@@ -154,7 +163,9 @@ class Exact(Grower):
         super().__init__()
         self.when = when
 
-    def segment(self, features: Features, prompts: Prompts, *, previous: Segmentation | None = None) -> Segmentation:
+    def segment(
+        self, features: Features, prompts: Prompts, *, previous: Segmentation | None = None, stop: Stop | None = None
+    ) -> Segmentation:
         self.asked.append((prompts, previous is not None))
         mask = square() == 255 if len(prompts) >= self.when else np.zeros(SHAPE, bool)
         return Segmentation(mask, np.zeros((16, 16), np.float32), 0.5)
@@ -225,7 +236,9 @@ def test_a_first_prompt_without_objects_is_left_out() -> None:
 class Scored(Grower):
     """Each click adds a fifth of the object, but the third gives one back; says 0.1 more than it reaches."""
 
-    def segment(self, features: Features, prompts: Prompts, *, previous: Segmentation | None = None) -> Segmentation:
+    def segment(
+        self, features: Features, prompts: Prompts, *, previous: Segmentation | None = None, stop: Stop | None = None
+    ) -> Segmentation:
         truth = features.arrays[0] > 0
         rows = np.flatnonzero(truth.any(1))
         n = {1: 1, 2: 2, 3: 1}.get(len(prompts), 5)
@@ -255,3 +268,46 @@ def test_details_of_curve_sizes_and_calibration() -> None:
     assert [sorted(k) for k in run.kept] == [[1, 3, 10]] * 2
     assert run.kept[1][10].area == (large == 255).sum() and run.kept[1][3].area == run.kept[1][1].area
     json.dumps(details)
+
+
+class Doubtful(Scored):
+    """Is in doubt about the last row of what is missing, far from the error's centre; after three clicks no more."""
+
+    def segment(
+        self,
+        features: Features,
+        prompts: Prompts,
+        *,
+        previous: Segmentation | None = None,
+        stop: Stop | None = None,
+    ) -> Segmentation:
+        self.asked.append((prompts, previous is not None))
+        answer, n = super().segment(features, prompts, previous=previous), len(prompts)
+        rows = np.flatnonzero((features.arrays[0] > 0).any(1))
+        place = (20.0, float(rows[-1] - n), False) if n < 4 else None
+        found = Uncertainty(np.zeros(SHAPE, np.float32), 0.5 - 0.1 * n, place)
+        return Segmentation(answer.mask, answer.logits, answer.score, ask=lambda: found)
+
+
+def test_clicks_where_the_model_proposes_carry_the_sign_of_the_user() -> None:
+    truth, segmenter = square(10, 60), Doubtful()
+    items = [EvaluationItem("a", "m.png", lambda: truth, lambda: truth)]
+    found = evaluate_prompts(items, segmenter=segmenter, name="set", prompts=("proposal",), doubt=(1, 3, 10))
+    (points,) = [p.items for p, _ in segmenter.asked][-1:]
+    assert points == (
+        Point(34.0, 34.0),  # the centre: nothing to propose before there is an answer
+        Point(20.0, 58.0),
+        Point(20.0, 57.0),
+        Point(20.0, 56.0),  # the model says background each time, the user knows better
+    )
+    run = found["proposal"]
+    assert {k: v.round(6).tolist() for k, v in run.doubts.items()} == {1: [0.4], 3: [0.2], 10: [0.1]}
+    assert run.details()["doubt"] == {"1": [[0.4, 0.2]], "3": [[0.2, 0.2]], "10": [[0.1, 1.0]]}
+
+
+def test_without_a_doubt_of_its_own_a_model_gets_the_clicks_of_the_protocol() -> None:
+    items = [EvaluationItem("a", "m.png", square, square)]
+    segmenter, plain = Scored(), Scored()
+    proposed = evaluate_prompts(items, segmenter=segmenter, name="set", prompts=("proposal",), doubt=(1,))["proposal"]
+    assert np.array_equal(proposed.curves, evaluate(items, segmenter=plain, name="set").curves)
+    assert np.isnan(proposed.doubts[1]).all() and proposed.details()["doubt"] == {}
