@@ -15,6 +15,7 @@ from maskwright.core.features import Features
 from maskwright.core.prompts import Prompts
 from maskwright.inference import Segmentation
 from maskwright_models.__main__ import main
+from maskwright_models.evaluate.absent import BODY, SURFACES, THINGS, absent_words
 from tests.fakes import FAKE_CARD, FakeSegmenter
 
 SHAPE = (90, 120)
@@ -231,6 +232,51 @@ def test_proposed_clicks_and_doubt(
     assert "worst tenth of the masks with an AUROC of 0.500 after 1 click, 0.500 after 3 clicks." in text
     assert "## Clicks where the model proposes" in text and "| berkeley | 3 |" in text
     assert not (tmp_path / "r" / "failures").exists()
+
+
+def test_words_that_are_not_there(
+    sets: Path,
+    tmp_path: Path,
+    reader: FakeSegmenter,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    answered, asked = reader.segment, []
+
+    def segment(features: Features, prompts: Prompts, *, previous: Segmentation | None = None) -> Segmentation:
+        answer = answered(features, prompts, previous=previous)
+        if prompts.text and previous is None:
+            asked.append(prompts.text)
+            if prompts.text == "Liver":
+                return dataclasses.replace(answer, mask=~answer.mask, score=0.7)
+        return answer
+
+    monkeypatch.setattr(reader, "segment", segment)
+    words = ["--prompt", "click,text", "--absent", "--clicks", "2", "--report", str(tmp_path / "r"), "--gallery", "0"]
+    assert main(["evaluate", str(sets / "medical_two_ct_slices"), *words]) == 0
+    click, text = rows_of(capsys.readouterr().out)
+    assert "words" not in click["details"]
+    assert text["details"]["words"] == {
+        "there": {"asked": 2, "no_mask": 1, "score": 0.8, "score_5": 0.71, "share": 0.5},
+        "not_there": {"asked": 4, "no_mask": 4, "score": 0.9, "score_95": 0.9, "share": 0.0},
+    }
+    assert not set(asked) - {"Liver", "spleen"} & {"liver", "aorta", "tooth 36"} and len(asked) == 2 + 2 + 4
+    report = (tmp_path / "r" / "report.md").read_text("utf-8")
+    assert (
+        "Of 4 words that name nothing in the picture 4 got no mask (100 %); of 2 that name something 1 got none"
+        in report
+    )
+
+
+@pytest.mark.parametrize("modality", ["photo", "ct", "mr", "xray", "fundus", "endoscopy", "dermoscopy", "microscopy"])
+def test_absent_words_are_those_of_other_pictures(modality: str) -> None:
+    seen = {word for n in range(200) for word in absent_words(modality, str(n))}
+    assert SURFACES.get(modality) not in seen
+    if modality in ("ct", "mr", "xray"):
+        assert not seen & {*BODY, "tooth 36"} and "optic disc" in seen
+    if modality == "photo":
+        assert not seen & {*THINGS, "skin lesion"} and "liver" in seen
+    assert absent_words(modality, "a.png") == absent_words(modality, "a.png")
 
 
 def test_without_a_closer_look(

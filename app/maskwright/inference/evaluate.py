@@ -154,12 +154,13 @@ def evaluate_prompts(
     keep: Collection[int] = (),
     doubt: Collection[int] = (),
     on_object: Callable[[int, int], None] | None = None,
+    on_item: Callable[[Features, EvaluationItem], None] | None = None,
 ) -> dict[str, Evaluation]:
     """Run the protocol once for each kind of first prompt; an image is encoded once for all of them.
 
     ``keep`` are the clicks whose masks are kept, ``doubt`` those after which the model is asked how sure it is (a few
-    head runs more each). A kind of prompt for which there is no object is left out of the
-    answer; ScanError where that is all of them.
+    head runs more each). ``on_item`` may ask something else of the same features. A kind of prompt for which there is
+    no object is left out of the answer; ScanError where that is all of them.
     """
     for prompt in prompts:
         if prompt not in PROMPTS:
@@ -179,6 +180,8 @@ def evaluate_prompts(
             for prompt in prompts:
                 if prompt != "text" or item.text:
                     runs[prompt].append(_run(segmenter, last[1], item, raw, prompt=prompt, wanted=wanted))
+            if on_item is not None:
+                on_item(last[1], item)
         if on_object is not None:
             on_object(done + 1, len(items))
     if not any(runs.values()):

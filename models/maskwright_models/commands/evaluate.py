@@ -49,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--report", type=Path, metavar="DIR", help="ritm: write tables, curves and failures there")
     parser.add_argument("--gallery", type=int, default=6, metavar="N", help="failures a set and prompt (6)")
     parser.add_argument("--doubt", action="store_true", help="ritm: ask how sure the model is after clicks 1 and 3")
+    parser.add_argument("--absent", action="store_true", help="ritm, text: also ask for what is not in the picture")
     parser.add_argument("--no-zoom", action="store_true", help="the whole image alone, no closer look at small objects")
     parser.add_argument("--pairs", type=Path, metavar="FILE.npz", help="ritm: write predicted and real IoU there")
 
@@ -111,6 +112,7 @@ class _Ritm:
     def __init__(self, args: argparse.Namespace, segmenter: Segmenter, clicks: int) -> None:
         self.report, self.gallery, self.pairs_file = args.report, args.gallery, args.pairs
         self.doubt = DOUBT_AT if args.doubt else ()
+        self.absent = bool(args.absent)
         self.segmenter, self.clicks = segmenter, clicks
         self.galleries: dict[tuple[str, str], Sequence[Failure]] = {}
         self.pairs: list[tuple[np.ndarray, np.ndarray]] = []
@@ -118,10 +120,12 @@ class _Ritm:
     def evaluated(self, name: str, items: Sequence[EvaluationItem], prompts: Sequence[str]) -> list[dict[str, Any]]:
         """Rows of one folder."""
         from maskwright.inference.evaluate import evaluate_prompts
+        from maskwright_models.evaluate.absent import AbsentWords
         from maskwright_models.evaluate.gallery import SHOWN, write_gallery
 
         gallery = self.report / "failures" / name if self.report is not None and self.gallery else None
         keep = SHOWN if gallery is not None else ()
+        words = AbsentWords(self.segmenter) if self.absent and "text" in prompts else None
         with _bar(name) as on_object:
             runs = evaluate_prompts(
                 items,
@@ -132,12 +136,17 @@ class _Ritm:
                 keep=keep,
                 doubt=self.doubt,
                 on_object=on_object,
+                on_item=None if words is None else words.ask,
             )
         for prompt, run in runs.items():
             self.pairs.append(run.pairs())
             if gallery is not None:
                 self.galleries[name, prompt] = write_gallery(gallery / prompt, run, items, worst=self.gallery)
-        return [{**run.summary(), "details": run.details()} for run in runs.values()]
+        rows = [{**run.summary(), "details": run.details()} for run in runs.values()]
+        for row in rows:
+            if words is not None and row["prompt"] == "text":
+                row["details"]["words"] = words.row()
+        return rows
 
     def finish(self, rows: Sequence[dict[str, Any]]) -> None:
         """Write what was asked for beside the rows."""

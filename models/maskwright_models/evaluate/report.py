@@ -10,7 +10,7 @@ from maskwright.core.errors import ScanError
 from maskwright_models.evaluate.figures import FORMATS, draw_curves, draw_reliability
 from maskwright_models.evaluate.gallery import SHOWN, Failure
 from maskwright_models.evaluate.pool import Row, by_modality, by_size, newest, reliability_of
-from maskwright_models.evaluate.tables import doubt_line, proposal_table, reliability_table, sections
+from maskwright_models.evaluate.tables import doubt_line, proposal_table, reliability_table, sections, words_line
 
 PROPOSAL = "proposal"
 PROPOSED = "Clicks where the model proposes, beside clicks at the centre of the error"
@@ -41,11 +41,13 @@ def read_rows(paths: Sequence[Path]) -> list[Row]:
 def by_prompt(rows: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
     """Rows of the number-of-clicks protocol by first prompt and by the data whose labels were kept (mostly none).
 
-    Without those of proposed clicks, which are only told beside the others.
+    Without those of proposed clicks, which are only told beside the others, and of those without the closer look where
+    there are others.
     """
     out: dict[tuple[str, str], list[Row]] = {}
+    zoomed = any(row.get("zoom", True) for row in rows)
     for row in rows:
-        if "details" in row and row["prompt"] != PROPOSAL:
+        if "details" in row and row["prompt"] != PROPOSAL and row.get("zoom", True) == zoomed:
             out.setdefault((row["prompt"], row.get("labels_of") or ""), []).append(row)
     return out
 
@@ -109,8 +111,8 @@ def _lines(rows: Sequence[Row], *, curves: str) -> list[str]:
         lines += ["", f"![IoU against clicks by set]({curves}{name}-sets.svg)", ""]
         lines += [f"![by modality]({curves}{name}-modality.svg) ![by size]({curves}{name}-size.svg)"]
         lines += ["", "Predicted against real IoU:", "", *reliability_table(reliability_of(own))]
-        if doubt := doubt_line(own):
-            lines += ["", doubt]
+        for told in filter(None, (doubt_line(own), words_line(own))):
+            lines += ["", told]
     if proposed := proposal_table(rows):
         lines += ["", f"## {PROPOSED}", "", *proposed]
     return [*lines, "", f"![Calibration]({curves}reliability.svg)"] if by_prompt(rows) else lines

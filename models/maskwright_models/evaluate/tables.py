@@ -141,6 +141,23 @@ def doubt_line(rows: Sequence[Row]) -> str:
     return f"The model's doubt finds the worst tenth of the masks with an AUROC of {told}." if told else ""
 
 
+def words_line(rows: Sequence[Row]) -> str:
+    """A sentence on words that name nothing in the picture, and on those that do; empty where it was not asked."""
+    parts = [row["details"]["words"] for row in rows if "words" in row["details"]]
+
+    def counts(kind: str) -> tuple[int, int]:
+        own = [part[kind] for part in parts if kind in part]
+        return sum(p["no_mask"] for p in own), sum(p["asked"] for p in own)
+
+    (right, absent), (wrong, there) = counts("not_there"), counts("there")
+    if not absent:
+        return ""
+    return (
+        f"Of {absent} words that name nothing in the picture {right} got no mask ({100 * right / absent:.0f} %); "
+        f"of {there} that name something {wrong} got none ({100 * wrong / max(there, 1):.0f} %)."
+    )
+
+
 def reliability_table(table: Sequence[tuple[int, float, float]]) -> list[str]:
     """Predicted against real IoU, a line for each bin that has answers."""
     bins = len(table)

@@ -13,7 +13,7 @@ from maskwright_models.data.index import Dataset
 from maskwright_models.data.licences import LICENCES
 from maskwright_models.evaluate.pool import Row, reliability_of
 from maskwright_models.evaluate.report import PROPOSED, by_prompt, heading
-from maskwright_models.evaluate.tables import doubt_line, imis_table, markdown, proposal_table, sections
+from maskwright_models.evaluate.tables import doubt_line, imis_table, markdown, proposal_table, sections, words_line
 
 WORDS = {"point": "clicks", "box": "boxes", "scribble": "strokes", "text": "words"}
 RECIPE = {
@@ -139,7 +139,7 @@ def _figures(rows: Sequence[Row]) -> list[str]:
     ]
     for (prompt, labels_of), own in by_prompt(rows).items():
         lines += ["", f"### {heading(prompt, labels_of)}", "", *sections(own), "", _monotony(own), _calibration(own)]
-        lines += [doubt] if (doubt := doubt_line(own)) else []
+        lines += filter(None, (doubt_line(own), words_line(own)))
     if proposed := proposal_table(rows):
         lines += ["", f"### {PROPOSED}", "", *proposed]
     imis = [row for row in rows if row.get("protocol") == "imis"]
