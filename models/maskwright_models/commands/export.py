@@ -29,15 +29,18 @@ def run(args: argparse.Namespace) -> int:
     from maskwright.core.errors import ModelError
     from maskwright_models.export.default_parity import compare
     from maskwright_models.export.onnx_files import export_default
+    from maskwright_models.export.text_files import export_text_files
     from maskwright_models.train.trainer import load_trained
     from maskwright_models.zoo.dinov2_imsa import ABOUT, Encoder, pretrained_trunk
+    from maskwright_models.zoo.efficient_stem import pretrained_stem
 
     net = load_trained(args.checkpoint)
-    encoder = Encoder(pretrained_trunk(), net.neck).eval()
+    encoder = Encoder(pretrained_trunk(), pretrained_stem(), net.neck).eval()
     args.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=args.out.parent, prefix=".export-") as scratch:
         folder = Path(scratch) / (args.id or args.out.name)
-        export_default(encoder, net.head, folder, about={**ABOUT, "id": folder.name, "version": args.version})
+        about = {**ABOUT, "id": folder.name, "version": args.version}
+        export_default(encoder, net.head, folder, about=about, text=export_text_files(folder))
         report = compare(encoder, net.head, folder)
         sys.stdout.write(json.dumps(report) + "\n")
         if report["logit_error"] > WORST_LOGIT_ERROR or report["mask_iou"] < 0.995:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -103,11 +104,14 @@ class _HeadOfHalf(nn.Module):
         return self.head(feat_0.float(), feat_1.float(), *prompts)
 
 
-def export_default(encoder: Encoder, head: Head, folder: Path, *, about: Mapping[str, Any]) -> ModelCard:
+def export_default(
+    encoder: Encoder, head: Head, folder: Path, *, about: Mapping[str, Any], text: Mapping[str, Any]
+) -> ModelCard:
     """Export the default family into ``folder`` and write its card.
 
-    ``about`` gives the card's words (id, name, version, licence, citation, notice …). Weights are stored as float16,
-    computed as float32.
+    ``about`` gives the card's words (id, name, version, licence, citation, notice …), ``text`` is what
+    :func:`maskwright_models.export.text_files.export_text_files` said of the tower that it wrote into the same folder.
+    Weights are stored as float16, computed as float32.
     """
     from maskwright_models.export.weights import store_weights_as_half
 
@@ -120,6 +124,13 @@ def export_default(encoder: Encoder, head: Head, folder: Path, *, about: Mapping
     files = {"encoder": "encoder.onnx", "head": "head.onnx"}
     for name in files.values():
         store_weights_as_half(folder / name)
+    hashes = {name: sha256_of(folder / name) for name in files.values()}
+    joined = {
+        "files": {**files, **text["files"]},
+        "sha256": {**hashes, **text["sha256"]},
+        "notice": " ".join(n for n in (about.get("notice"), text["notice"]) if n),
+        "extra": {"sizes": sizes_of(encoder, head), **text.get("extra", {}), **about.get("extra", {})},
+    }
     card = ModelCard(
         family="dinov2_imsa",
         contract=CONTRACT_VERSION,
@@ -127,9 +138,15 @@ def export_default(encoder: Encoder, head: Head, folder: Path, *, about: Mapping
         logits_shape=(LOGITS, LOGITS),
         candidates=config.candidates,
         features=tuple(FeatureSpec(f"feat_{i}", s, "float16") for i, s in enumerate(shapes)),
-        files=files,
-        sha256={name: sha256_of(folder / name) for name in files.values()},
-        **about,
+        prompts=("point", "box", "scribble", "text"),
+        **{**text, **about, **joined},
     )
     (folder / "model.json").write_text(json.dumps(card_to_json(card), indent=2) + "\n", "utf-8")
     return card
+
+
+def sizes_of(encoder: Encoder, head: Head) -> dict[str, Any]:
+    """Sizes of trunk, neck and head in plain values, from which they can be built again."""
+    vit = encoder.trunk.vit
+    trunk = {**asdict(vit.config), "layers": list(vit.layers)}
+    return {**asdict(head.config), "ratios": list(head.config.ratios), "trunk": trunk}

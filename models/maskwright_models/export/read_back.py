@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,29 +13,37 @@ from maskwright.core.errors import ModelError
 from maskwright.core.model_card import ModelCard
 from maskwright.inference.model_folder import checked_graph, read_card
 from maskwright_models.export.weights import HALF
+from maskwright_models.nn.vit import ViT, ViTConfig
 from maskwright_models.zoo.dinov2_imsa import Encoder, Head, HeadConfig, Neck, Trunk
+from maskwright_models.zoo.efficient_stem import EfficientStem
 
 _M = TypeVar("_M", bound=nn.Module)
+
+
+TRAINED_WITH = ("named", "rough.weight", "rough.bias")
+"""Weights of the head that only the losses look at: no answer depends on them, so no file has them."""
 
 
 def read_encoder(folder: Path) -> Encoder:
     """Encoder with the very weights of ``encoder.onnx`` in ``folder``.
 
-    Raises ModelError for a model of another family, or where a weight is missing.
+    Raises ModelError for a model of another family or of an earlier release, or where a weight is missing.
     """
-    card = _card(folder)
-    config = HeadConfig(coarse=card.features[0].shape[1], fine=card.features[1].shape[1])
-    return _load(Encoder(Trunk(), Neck(config)), folder, card, role="encoder")
+    card, config, vit = _card(folder)
+    return _load(Encoder(Trunk(vit), EfficientStem(), Neck(config)), folder, card, role="encoder")
 
 
 def read_head(folder: Path) -> Head:
-    """Head with the very weights of ``head.onnx`` in ``folder``. Raises ModelError as :func:`read_encoder`."""
-    card = _card(folder)
-    config = HeadConfig(coarse=card.features[0].shape[1], fine=card.features[1].shape[1], candidates=card.candidates)
-    return _load(Head(config), folder, card, role="head")
+    """Head with the very weights of ``head.onnx`` in ``folder``. Raises ModelError as :func:`read_encoder`.
+
+    What only training looks at is as in a new head.
+    """
+    card, config, _ = _card(folder)
+    return _load(Head(config), folder, card, role="head", absent=TRAINED_WITH)
 
 
-def _card(folder: Path) -> ModelCard:
+def _card(folder: Path) -> tuple[ModelCard, HeadConfig, ViT]:
+    """The card, the sizes it names, and a trunk of these sizes."""
     card = read_card(folder)
     if card.family != "dinov2_imsa":
         raise ModelError(
@@ -42,10 +51,21 @@ def _card(folder: Path) -> ModelCard:
             path=folder,
             hint="Use its original checkpoint, or for features: maskwright precompute",
         )
-    return card
+    sizes = dict(card.extra.get("sizes", {}))
+    try:
+        trunk = dict(sizes.pop("trunk"))
+        layers = trunk.pop("layers")
+        config = HeadConfig(**{**sizes, "ratios": tuple(sizes["ratios"])})
+        return card, config, ViT(ViTConfig(**trunk), layers=layers)
+    except (KeyError, TypeError) as error:
+        raise ModelError(
+            f"model {card.id} was exported by an earlier release and cannot be read back into torch",
+            path=folder,
+            hint="Export it again from its checkpoint, or for features: maskwright precompute",
+        ) from error
 
 
-def _load(module: _M, folder: Path, card: ModelCard, *, role: str) -> _M:
+def _load(module: _M, folder: Path, card: ModelCard, *, role: str, absent: Sequence[str] = ()) -> _M:
     import onnx
     from onnx import numpy_helper
 
@@ -55,7 +75,7 @@ def _load(module: _M, folder: Path, card: ModelCard, *, role: str) -> _M:
         for t in graph.initializer
     }
     own = module.state_dict()
-    wanted = {k for k in own if not k.endswith("num_batches_tracked")}
+    wanted = {k for k in own if not k.endswith("num_batches_tracked") and k not in absent}
     missing = sorted(wanted - tensors.keys())
     if missing:
         raise ModelError(

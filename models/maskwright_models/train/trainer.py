@@ -35,7 +35,7 @@ class TrainConfig:
     clip: float = 1.0
     average: float = 0.998
     seed: int = 1
-    save_minutes: float = 4.0
+    save_minutes: float = 6.0
     log_steps: int = 20
 
 
@@ -68,7 +68,7 @@ class Trainer:
         torch.manual_seed(recipe.seed)
         self.net = Trainable(model).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if start is not None and not (folder / "last.pt").exists():
-            self.net.load_state_dict(read_checkpoint(start, device)["average"])
+            _fill(self.net, read_checkpoint(start, device), "average", start)
         self.average = copy.deepcopy(self.net).eval().requires_grad_(requires_grad=False)
         decay = [p for p in self.net.parameters() if p.ndim > 1]
         plain = [p for p in self.net.parameters() if p.ndim <= 1]
@@ -210,9 +210,10 @@ class Trainer:
         (self.folder / "last.tmp").replace(self.folder / "last.pt")
 
     def _load(self) -> None:
-        state = read_checkpoint(self.folder / "last.pt", self.device)
-        self.net.load_state_dict(state["net"])
-        self.average.load_state_dict(state["average"])
+        path = self.folder / "last.pt"
+        state = read_checkpoint(path, self.device)
+        _fill(self.net, state, "net", path)
+        _fill(self.average, state, "average", path)
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.seconds = int(state["step"]), float(state["seconds"])
         self._forget_later_rows()
@@ -262,10 +263,27 @@ def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
 
 
 def load_trained(path: Path) -> Trainable:
-    """The averaged weights of a checkpoint, in evaluation mode. Raises ModelError as :func:`read_checkpoint`."""
+    """The averaged weights of a checkpoint, in evaluation mode.
+
+    Raises ModelError as :func:`read_checkpoint`, and for a checkpoint of another architecture.
+    """
     state = read_checkpoint(path)
     config = dict(state["config"])
     config["ratios"] = tuple(config["ratios"])
-    net = Trainable(HeadConfig(**config))
-    net.load_state_dict(state["average"])
+    try:
+        net = Trainable(HeadConfig(**config))
+    except TypeError as error:
+        raise _of_another(path) from error
+    _fill(net, state, "average", path)
     return net.eval()
+
+
+def _fill(net: Trainable, state: Mapping[str, Any], name: str, path: Path) -> None:
+    try:
+        net.load_state_dict(state[name])
+    except (KeyError, RuntimeError) as error:  # torch lists every name
+        raise _of_another(path) from error
+
+
+def _of_another(path: Path) -> ModelError:
+    return ModelError("this is a checkpoint of another architecture", path=path, hint="Train with this release.")
