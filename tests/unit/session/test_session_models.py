@@ -12,6 +12,7 @@ import pytest
 from maskwright.core.errors import ModelError, StoreError
 from maskwright.core.features import Features
 from maskwright.core.prompts import Point, Prompts
+from maskwright.core.stop import Stop
 from maskwright.core.volume import View
 from maskwright.inference import Segmentation
 from maskwright.session import Session
@@ -30,8 +31,15 @@ class OtherSegmenter(FakeSegmenter):
     def __init__(self) -> None:
         super().__init__(OTHER_CARD)
 
-    def segment(self, features: Features, prompts: Prompts, *, previous: Segmentation | None = None) -> Segmentation:
-        answer = super().segment(features, prompts, previous=previous)
+    def segment(
+        self,
+        features: Features,
+        prompts: Prompts,
+        *,
+        previous: Segmentation | None = None,
+        stop: Stop | None = None,
+    ) -> Segmentation:
+        answer = super().segment(features, prompts, previous=previous, stop=stop)
         return replace(answer, mask=~answer.mask)
 
 
