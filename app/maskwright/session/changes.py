@@ -37,7 +37,7 @@ class Changes:
     busy
         Whether something is being opened, waited for or computed.
     preview
-        Rectangle of the shown slice in which the preview mask changed.
+        Rectangle of the shown slice in which the preview mask, or where the model is unsure of it, changed.
     message
         One plain sentence for the user, or empty.
     error

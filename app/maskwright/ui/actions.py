@@ -7,55 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from maskwright.ui.situation import Situation, When, always, with_scan, with_several, with_slices, with_volume
+
 if TYPE_CHECKING:
     from maskwright.ui.main_window import MainWindow
 
 
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """What the commands look at to know whether they make sense now."""
-
-    has_scan: bool = False
-    is_volume: bool = False  # a scan, not a photo
-    many_slices: bool = False
-    several_scans: bool = False
-    has_prompts: bool = False
-    has_preview: bool = False
-    has_objects: bool = False
-    has_active_object: bool = False
-    can_undo: bool = False
-    can_redo: bool = False
-    takes_text: bool = False
-    n_labels: int = 0
-
-
 Run = Callable[["MainWindow"], object]
-When = Callable[[Situation], bool]
-
-
-def always(_: Situation) -> bool:
-    """Usable at any time."""
-    return True
-
-
-def with_scan(now: Situation) -> bool:
-    """Usable when something is open."""
-    return now.has_scan
-
-
-def with_volume(now: Situation) -> bool:
-    """Usable when what is open is a scan."""
-    return now.has_scan and now.is_volume
-
-
-def with_slices(now: Situation) -> bool:
-    """Usable when what is open has more than one slice."""
-    return now.many_slices
-
-
-def with_several(now: Situation) -> bool:
-    """Usable when the project has more than one scan."""
-    return now.several_scans
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +191,16 @@ ACTIONS: tuple[Action, ...] = (
         ("V",),
         "eye",
         when=lambda now: now.has_objects,
+        checkable=True,
+    ),
+    Action(
+        "view.uncertainty",
+        "Show where the model is unsure",
+        "view",
+        lambda w: w.commands.toggle_uncertainty(),
+        ("U",),
+        tip="Tints what the model is unsure of, and marks where a click would help most.",
+        when=with_scan,
         checkable=True,
     ),
     Action(

@@ -101,6 +101,11 @@ class Commands:
         self._view.set_show_masks(not self._view.scene.show_masks)
         self._window.show_commands()
 
+    def toggle_uncertainty(self) -> None:
+        """Show where the model is unsure, or no longer."""
+        self._bridge.act(lambda s: s.show_uncertainty(on=not s.shows_uncertainty))
+        self._window.show_commands()
+
     def toggle_done(self) -> None:
         """Mark the image as done, or not done."""
         entry = self._session.scan

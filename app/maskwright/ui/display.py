@@ -17,12 +17,12 @@ from maskwright.core.orientation import slice_orientation
 from maskwright.core.volume import View, Volume
 from maskwright.core.window import PRESETS, Window, default_window, to_uint8
 from maskwright.ui.bridge import Bridge
-from maskwright.ui.layers import Outline, PreviewShape
-from maskwright.ui.picture import Color, Picture, outline_of, overlay_of, overlay_of_mask
+from maskwright.ui.layers import DoubtShape, Outline, PreviewShape
+from maskwright.ui.picture import Color, Picture, heat_of, outline_of, overlay_of, overlay_of_mask
 from maskwright.ui.slice_view import SliceView
 
 if TYPE_CHECKING:
-    from maskwright.inference import Segmentation
+    from maskwright.inference import Segmentation, Uncertainty
 
 _BACKGROUND_PIXELS = 4_000_000  # slices larger than this are rendered on a thread of their own
 _KEPT_PATHS = 256
@@ -43,6 +43,7 @@ class Display(QObject):
         self._window_of: Volume | None = None
         self._generation = 0
         self._preview: tuple[Segmentation, Color, PreviewShape | None] | None = None
+        self._doubt: tuple[Uncertainty, DoubtShape] | None = None
         self._paths: OrderedDict[int, tuple[Mask, QPainterPath]] = OrderedDict()
 
     @property
@@ -83,6 +84,7 @@ class Display(QObject):
             self._view.set_slice(None)
             self._view.set_masks(None, ())
             self._view.set_preview(None)
+            self._view.set_doubt(None)
             self._view.set_prompts(())
             return
         if volume is not self._window_of:
@@ -130,6 +132,7 @@ class Display(QObject):
         """The mask that the prompts gave."""
         session = self._bridge.session
         preview = None if session is None else session.preview
+        self._show_doubt(None if session is None else session.uncertainty)
         if session is None or preview is None:
             self._view.set_preview(None)
             return
@@ -138,6 +141,15 @@ class Display(QObject):
         if kept is None or kept[0] is not preview or kept[1] != color:
             kept = self._preview = (preview, color, preview_shape(preview.mask, color, opacity=self._opacity))
         self._view.set_preview(kept[2])
+
+    def _show_doubt(self, found: Uncertainty | None) -> None:
+        kept = self._doubt
+        if found is None:
+            kept = None
+        elif kept is None or kept[0] is not found:
+            kept = (found, DoubtShape(heat_of(found.map), found.next_click))
+        self._doubt = kept
+        self._view.set_doubt(None if kept is None else kept[1])
 
     def _color(self) -> Color:
         session = self._bridge.session

@@ -14,6 +14,7 @@ from maskwright.ui.theme import NEGATIVE, ON_CANVAS, ON_CANVAS_MUTED, POSITIVE, 
 from maskwright.ui.view_transform import ViewTransform
 
 DOT_RADIUS = 7.0  # widget px, whatever the zoom
+NEXT_RADIUS = 9.0
 WAIT_RADIUS = 15.0
 _SEAM = QColor(0, 0, 0, 90)
 LETTER_BOX = 16.0  # widget px round the centre of a letter at an edge
@@ -40,6 +41,14 @@ class PreviewShape:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class DoubtShape:
+    """Where the model is unsure of the preview, an overlay of the whole slice, and the click that would help."""
+
+    overlay: Overlay
+    next_click: tuple[float, float, bool] | None  # image x, y, positive
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Scene:
     """Everything a repaint needs."""
 
@@ -49,6 +58,7 @@ class Scene:
     masks: Overlay | None = None
     outlines: tuple[Outline, ...] = ()
     preview: PreviewShape | None = None
+    doubt: DoubtShape | None = None
     prompts: tuple[Prompt, ...] = ()
     drag_box: Box | None = None
     waiting_at: tuple[float, float] | None = None  # image x, y
@@ -127,6 +137,33 @@ def paint_preview(painter: QPainter, scene: Scene, dirty: QRectF) -> None:
     painter.drawImage(QPointF(x0, y0), scene.preview.overlay.image)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     _contour(painter, scene, scene.preview.path, QColor(ON_CANVAS), wide=True)
+
+
+def paint_doubt(painter: QPainter, scene: Scene, dirty: QRectF) -> None:
+    """Where the model is unsure: a tint, the stronger the less sure."""
+    if scene.doubt is not None:
+        painter.setTransform(scene.transform.pixels_to_widget(), True)
+        painter.drawImage(QPointF(0, 0), scene.doubt.overlay.image)
+
+
+def paint_next_click(painter: QPainter, scene: Scene, dirty: QRectF) -> None:
+    """The click that would help most: a hollow, dashed dot, so that it is not taken for one that was made."""
+    if scene.doubt is None or scene.doubt.next_click is None:
+        return
+    x, y, positive = scene.doubt.next_click
+    at = QPointF(*scene.transform.to_widget(x, y))
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setBrush(QBrush(Qt.BrushStyle.NoBrush))
+    ring = QPen(QColor(ON_CANVAS), 1.8, Qt.PenStyle.CustomDashLine)
+    ring.setDashPattern([2.0, 1.4])
+    for pen in (QPen(QColor(0, 0, 0, 170), 4.0), ring):
+        painter.setPen(pen)
+        painter.drawEllipse(at, NEXT_RADIUS, NEXT_RADIUS)
+    for ink, width in ((QColor(0, 0, 0, 170), 4.0), (QColor(ON_CANVAS), 1.8)):
+        painter.setPen(QPen(ink, width, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
+        painter.drawLine(at - QPointF(3.4, 0), at + QPointF(3.4, 0))
+        if positive:
+            painter.drawLine(at - QPointF(0, 3.4), at + QPointF(0, 3.4))
 
 
 def paint_prompts(painter: QPainter, scene: Scene, dirty: QRectF) -> None:
@@ -211,8 +248,10 @@ LAYERS: tuple[Callable[[QPainter, Scene, QRectF], None], ...] = (
     paint_masks,
     paint_outlines,
     paint_preview,
+    paint_doubt,
     paint_edges,
     paint_drag_box,
+    paint_next_click,
     paint_prompts,
     paint_waiting,
 )

@@ -14,6 +14,9 @@ from maskwright.core.mask import Mask
 Color = tuple[int, int, int]
 OPACITY = 0.45
 _ELEMENT = np.dtype([("kind", ">i4"), ("x", ">f8"), ("y", ">f8")])  # of a QPainterPath in a QDataStream
+# of where the model is unsure: no label has it, and it shows on grey, on skin and on every mask
+HEAT: tuple[Color, Color] = ((255, 150, 230), (214, 0, 170))
+HEAT_STEPS = 31
 OTHERS = 0.65  # how opaque objects are beside the active one and the preview
 
 
@@ -88,6 +91,18 @@ def overlay_of_mask(mask: Mask, color: Color, *, opacity: float = OPACITY) -> Ov
     return _indexed(
         indices, (height, width), [QColor(0, 0, 0, 0).rgba(), QColor(*color, alpha_of(opacity, is_current=True)).rgba()]
     )
+
+
+def heat_of(values: np.ndarray) -> Overlay:
+    """Overlay of a (Y, X) map of 0 to 1: clear at 0, a strong magenta at 1."""
+    indices = np.zeros(_padded((values.shape[0], values.shape[1])), np.uint8)
+    indices[:, : values.shape[1]] = np.rint(np.clip(values, 0, 1) * HEAT_STEPS).astype(np.uint8)
+    table = [QColor(0, 0, 0, 0).rgba()]
+    for step in range(1, HEAT_STEPS + 1):
+        share = step / HEAT_STEPS
+        red, green, blue = (round(low + share * (high - low)) for low, high in zip(HEAT[0], HEAT[1], strict=True))
+        table.append(QColor(red, green, blue, round(200 * share)).rgba())
+    return _indexed(indices, (values.shape[0], values.shape[1]), table)
 
 
 def outline_of(mask: Mask) -> QPainterPath:

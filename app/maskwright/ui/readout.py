@@ -54,11 +54,23 @@ def state_text(session: Session) -> str:
     ready, count = int(np.count_nonzero(session.ready)), len(session.ready)
     if session.waiting:
         return "Preparing this slice; the mask follows." if count > 1 else "Preparing the picture; the mask follows."
+    if session.uncertainty is not None:
+        return doubt_text(session.uncertainty.score, session.uncertainty.next_click)
     if count == 1:
         return _HOW if ready else "Preparing the picture …"
     if ready < count:
         return f"{ready} of {count} slices ready for clicks"
     return _HOW if not session.annotation.objects else f"All {count} slices ready for clicks"
+
+
+def doubt_text(score: float, next_click: tuple[float, float, bool] | None) -> str:
+    """How unsure the model is of its mask, and which click would help most."""
+    said = f"Unsure of this mask: {100 * score:.0f} %."
+    if next_click is None:
+        return f"{said} No click stands out."
+    x, y, positive = next_click
+    kind = "on the object" if positive else "beside the object"
+    return f"{said} A click {kind} at x {x:.0f}, y {y:.0f} would help most, if the model is wrong there."
 
 
 def scan_lines(session: Session) -> list[ScanLine]:

@@ -6,21 +6,12 @@ import time
 from dataclasses import replace
 
 from PySide6.QtCore import QEvent, QPointF, QRect, QRectF, QSize, Qt, QTimer, Signal
-from PySide6.QtGui import (
-    QColor,
-    QFocusEvent,
-    QKeyEvent,
-    QMouseEvent,
-    QPainter,
-    QPaintEvent,
-    QResizeEvent,
-    QWheelEvent,
-)
+from PySide6.QtGui import QColor, QFocusEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QResizeEvent, QWheelEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from maskwright.core.orientation import AS_STORED, SliceOrientation
 from maskwright.core.prompts import Box, Point, Prompt
-from maskwright.ui.layers import WAIT_RADIUS, Outline, PreviewShape, Scene, paint, prompt_rect
+from maskwright.ui.layers import WAIT_RADIUS, DoubtShape, Outline, PreviewShape, Scene, paint, prompt_rect
 from maskwright.ui.picture import Overlay, Picture
 from maskwright.ui.theme import current_tokens
 from maskwright.ui.tools.gesture import Gesture, Pointer, Start
@@ -127,6 +118,12 @@ class SliceView(QWidget):
                 self.update(self.scene.transform.dirty_rect(shape.box, pad=5))
         if preview is not None and self._pressed_at is not None:
             self._answer_to, self._pressed_at = self._pressed_at, None
+
+    def set_doubt(self, doubt: DoubtShape | None) -> None:
+        """Show where the model is unsure of that mask."""
+        if doubt is not self.scene.doubt:
+            self.scene = replace(self.scene, doubt=doubt)
+            self.update()
 
     def set_prompts(self, prompts: tuple[Prompt, ...]) -> None:
         """Show the prompts; only where they are or were is repainted."""

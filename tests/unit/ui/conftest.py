@@ -127,6 +127,7 @@ def driver(qt: QApplication, tmp_path: Path) -> Iterator[Driver]:
     yield Driver(window, segmenter, stores, models)
     segmenter.gate.set()
     segmenter.head_gate.set()
+    segmenter.doubt_gate.set()
     for dialog in [*window.errors, window.flows.dialog]:
         if dialog is not None:
             dialog.close()
