@@ -222,7 +222,8 @@ class Head(nn.Module):
         drawn = self.draw_middle(maps)  # (B, d, 64, 64)
         x, match, named = feat_0.split(sizes, 1)
         weights = point_weights(point_coords, size=size, cells=cells).to(x.dtype)  # (B, N, 1024)
-        words = self._words(named, text_embedding, has_text)  # (B, 1, 32, 32) cosine
+        alike = self._alike(named, text_embedding)  # (B, 1, 32, 32) cosine
+        words = alike * has_text.to(alike.dtype)[:, None, None, None]
         similar = torch.cat([self._similar(match, weights, point_labels), words], 1)
         x = x + self.draw_coarse(drawn) + self.match_out(similar)
         kind = self.kinds(point_labels.clamp_min(0).long())
@@ -237,13 +238,14 @@ class Head(nn.Module):
         shift, gain = upsample(self.to_fine(middle)).chunk(2, 1)
         fine = self.fine(F.hardswish(feat_1 * (1 + gain) + shift + self.drawn_fine(maps)))
         logits = F.pixel_shuffle(self.masks(fine), 2)  # (B, K, 256, 256)
-        return Answer(logits, self._scores(logits, x, words), self.rough(middle), words * self.named[0] + self.named[1])
+        # what words name is learned from every object that has some, also where text does not ask for it
+        return Answer(logits, self._scores(logits, x, words), self.rough(middle), alike * self.named[0] + self.named[1])
 
-    def _words(self, named: Tensor, text: Tensor, has_text: Tensor) -> Tensor:
-        """Cosine of each token with the words, 0 where there are none, (B, 1, 32, 32)."""
+    def _alike(self, named: Tensor, text: Tensor) -> Tensor:
+        """Cosine of each token with the words, (B, 1, 32, 32)."""
         asked = F.normalize(self.text_match(text), dim=-1).to(named.dtype)  # (B, named)
         cosine = asked[:, None] @ named.flatten(2)  # (B, 1, 1024)
-        return cosine.reshape(-1, 1, *named.shape[2:]) * has_text.to(named.dtype)[:, None, None, None]
+        return cosine.reshape(-1, 1, *named.shape[2:])
 
     def _similar(self, match: Tensor, weights: Tensor, labels: Tensor) -> Tensor:
         """Greatest cosine of each token with the foreground and with the background clicks, (B, 2, 32, 32)."""
