@@ -199,6 +199,7 @@ class OnnxSegmenter:
 
         Raises ModelError where the head cannot run, Stopped where ``stop`` was set first.
         """
+        prompts, _, _ = asked(prompts, segmentation)  # words that the answer left out
         zoom, shape = segmentation.zoom, features.shape_yx
         part = features.crops(zoom.box) if zoom is not None and zoom.used and features.crops is not None else None
         if zoom is None or part is None or zoom.logits is None:

@@ -165,7 +165,7 @@ def test_a_click_after_a_text_does_not_read_it_again(folder: Path, monkeypatch: 
     assert answer.mask.all() and len(runs) == 1
 
 
-def test_text_below_the_floor_of_the_card_is_not_found(folder: Path) -> None:
+def test_text_below_the_floor_of_the_card_is_not_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_card(folder, text_floor=0.75)
     words = Prompts((Text("liver liver"),))
     assert OnnxSegmenter(folder, threads=1).segment(FEATURES, words).mask.all()  # its score is 0.75
@@ -177,7 +177,11 @@ def test_text_below_the_floor_of_the_card_is_not_found(folder: Path) -> None:
     # a click is answered as if nothing had been said: the vector of the text would make the mask full
     clicked = segmenter.segment(FEATURES, words.add(Point(1, 1)), previous=nothing)
     assert clicked.missing == "liver liver" and clicked.logits.max() == -10
-    again = segmenter.segment(FEATURES, words.add(Point(1, 1)).add(Text("liver  liver")), previous=clicked)
+    monkeypatch.setattr(segmenter, "_text", None)  # a tower that knows nothing yet
+    runs = counted_runs(monkeypatch)
+    segmenter.uncertainty(FEATURES, words.add(Point(1, 1)), clicked)
+    assert runs == []  # nor is it read to find what is in doubt
+    again = segmenter.segment(FEATURES, words.add(Point(1, 1)).add(Text("left liver liver")), previous=clicked)
     assert again.missing == "" and again.mask.all()
 
 
