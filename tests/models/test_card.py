@@ -48,9 +48,9 @@ def test_the_terms_of_the_data_come_first() -> None:
     assert lines[0] == "# Fake"
     assert lines[2].startswith("**These weights are for non-commercial research.** 3 of the 4 training sets")
     assert lines[4:7] == [
-        "Non-commercial or research terms: derm_ham10000.",
-        "No terms stated: CarParts, mine.",
-        "Terms that allow commercial use: CCP.",
+        "- Non-commercial or research terms: derm_ham10000.",
+        "- No terms stated: CarParts, mine.",
+        "- Terms that allow commercial use: CCP.",
     ]
     free = card_text(CARD, [dataset("CCP"), dataset("BuildingFacade")], RUNS, rows()).splitlines()
     assert free[2].startswith("**All training sets allow commercial use.** They are CCP, BuildingFacade;")

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 FORMATS = ("svg", "png")
 DASHES = ("-", "--", ":", "-.")
 COLOURS = 10
+FEW = 40
+"""A line of fewer values has a dot for each."""
 OVERLAPS = ("iou", "chosen", "held")
 """How names of overlaps begin in a training log; all others are losses."""
 STYLE: dict[Any, Any] = {
@@ -77,14 +79,16 @@ def draw_learning(
     losses = {name for figures in runs.values() for name in figures if not is_overlap(name)}
     panels = [(names, label) for names, label in ((losses, "loss"), (overlaps, "IoU")) if names]
     with _figure(height=2.7 * len(panels)) as figure:
-        for row, (names, label) in enumerate(panels, 1):
-            axes = figure.add_subplot(len(panels), 1, row)
+        places = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+        for axes, (names, label) in zip(places, panels, strict=True):
             for r, (run, figures) in enumerate(runs.items()):
                 for n, name in enumerate(sorted(names & set(figures))):
                     hours, values = zip(*figures[name], strict=True)
                     text = name if len(runs) == 1 else f"{run}: {name}"
-                    axes.plot(hours, values, label=text, color=f"C{n % COLOURS}", linestyle=DASHES[r % len(DASHES)])
-            axes.set(ylabel=label, xlabel="hours of training" if row == len(panels) else "")
+                    style = {"color": f"C{n % COLOURS}", "linestyle": DASHES[r % len(DASHES)]}
+                    axes.plot(hours, values, label=text, marker="." if len(values) < FEW else "", **style)
+            axes.set(ylabel=label, xlabel="hours of training" if axes is places[-1] else "")
+            axes.set_yscale("log" if names is losses else "linear")
             axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8)
         return _save(figure, path, formats)
 

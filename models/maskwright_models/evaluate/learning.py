@@ -13,14 +13,17 @@ from maskwright.core.errors import ModelError
 NOT_DRAWN = ("step", "hours", "ahead", "rate", "grad")
 """What a row tells of the run that is neither a loss nor an overlap."""
 
+HELD = "held"
+"""How the names of figures on views that are not trained on begin: few, and measured at the same views each time."""
+
 Figures = dict[str, list[tuple[float, float]]]
 
 
 def read_log(path: Path, *, smooth: int = 1, from_hours: float = 0.0) -> Figures:
     """Name of each figure in ``log.jsonl`` (or in that of the run folder ``path``) -> (hours, value) pairs.
 
-    ``smooth`` values in a row give their mean; ``from_hours`` is added to the hours. Raises ModelError where there is
-    no log or a row of it cannot be read.
+    ``smooth`` values in a row give their mean, but for figures on held views; ``from_hours`` is added to the hours.
+    Raises ModelError where there is no log or a row of it cannot be read.
     """
     path = path / "log.jsonl" if path.is_dir() else path
     found: Figures = {}
@@ -34,7 +37,7 @@ def read_log(path: Path, *, smooth: int = 1, from_hours: float = 0.0) -> Figures
         raise ModelError("this is no readable training log", path=path, hint="Name a run folder.") from error
     if not found:
         raise ModelError("the training log has no figures yet", path=path, hint="Wait until the run has logged.")
-    return {name: _smoothed(pairs, smooth) for name, pairs in found.items()}
+    return {name: _smoothed(pairs, 1 if name.startswith(HELD) else smooth) for name, pairs in found.items()}
 
 
 def last_hour(figures: Figures) -> float:

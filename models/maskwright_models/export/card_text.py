@@ -78,7 +78,7 @@ def _terms(datasets: Sequence[Dataset]) -> list[str]:
             + "; the table below names the terms of each."
         ]
     parts = [
-        f"{what}: {', '.join(names)}."
+        f"- {what}: {', '.join(names)}."
         for what, names in (
             ("Non-commercial or research terms", limited),
             ("No terms stated", silent),
