@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from maskwright.core.prompts import Prompt, Prompts
     from maskwright.core.volume import View, Volume
     from maskwright.inference import Segmenter
+    from maskwright.inference.closer import CropEncoder
 
 EXAMPLES = """\
   maskwright segment photo.jpg --point 300,180 --out mask.png
@@ -124,6 +125,7 @@ def _run(arguments: argparse.Namespace) -> int:
     segmenter = load_model(arguments)
     begun = time.perf_counter()
     features, stored = _features(volume, view, segmenter, arguments.store)
+    features = features.with_crops(_crops(volume, view, segmenter))
     encoded = time.perf_counter()
     answer = segmenter.segment(features, prompts)
     segmented = time.perf_counter()
@@ -197,6 +199,16 @@ def _features(volume: Volume, view: View, segmenter: Segmenter, root: Path | Non
     features = encode_slice(volume, view, segmenter=segmenter, intensity=intensity)
     store.write(view, features)
     return features, False
+
+
+def _crops(volume: Volume, view: View, segmenter: Segmenter) -> CropEncoder:
+    """Encodes the part of a slice that a small object fills: the mask does not depend on what the store has."""
+    from maskwright.core.preprocess import intensity_for
+    from maskwright.inference.closer import CropEncoder
+    from maskwright.session.precompute import encode_slice
+
+    intensity = intensity_for(volume.voxels, volume.modality)
+    return CropEncoder(lambda box: encode_slice(volume, view, segmenter=segmenter, intensity=intensity, box=box))
 
 
 VERB = Verb("segment", "write the mask of one object in a picture", EXAMPLES, _arguments, _run)

@@ -193,3 +193,18 @@ def test_a_missing_folder_for_the_mask_is_named(
 ) -> None:
     assert main(["segment", str(photo), "--point", "1,1", "--out", str(tmp_path / "no" / "m.png")]) == 1
     assert "the picture cannot be written (no such file or directory)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_small_object_is_looked_at_closely_whether_its_slice_was_stored_or_not(
+    photo: Path, tmp_path: Path, fake_segmenter: FakeSegmenter, *, stored: bool
+) -> None:
+    words = ["segment", str(photo), "--point", "30,20", "--store", str(tmp_path / "store")]
+    if stored:
+        assert main([*words, "--out", str(tmp_path / "before.png")]) == 0
+    fake_segmenter.zoom_at, fake_segmenter.shapes, out = (4, 6, 34, 46), [], tmp_path / "mask.png"
+    assert main([*words, "--out", str(out)]) == 0
+    want = disks(Prompts((Point(30, 20),)), (60, 80))
+    want[4:34, 6:46] = True
+    assert np.array_equal(read(out), want * np.uint8(255))
+    assert fake_segmenter.shapes == [*([] if stored else [(60, 80)]), (30, 40)]
