@@ -119,7 +119,7 @@ class _Views:
     def closer(self, full: Segmentation, current: CropBox | None) -> _Crop | None:
         """The head's answer on a crop round what the full view shows, None where that is close enough."""
         shape = self.features.shape_yx
-        box = plan_zoom(full.mask, self.prompts, shape, policy=self.policy, current=current)
+        box = plan_zoom(full.mask, self.prompts, shape, policy=self.policy, score=full.score, current=current)
         if box is None:
             return None
         source = full if self.previous is None else self.previous
@@ -151,7 +151,8 @@ class _Views:
         if crop.answer is None:
             return crop.box
         both = mask | pasted(np.zeros(mask.shape, bool), crop.answer.mask, crop.box)
-        return plan_zoom(both, self.prompts, mask.shape, policy=self.policy, current=crop.box)
+        score = crop.answer.score
+        return plan_zoom(both, self.prompts, mask.shape, policy=self.policy, score=score, current=crop.box)
 
 
 def _believed(

@@ -23,6 +23,11 @@ class ZoomPolicy:
     ----------
     expand
         Side of the crop relative to the long side of the object and its prompts.
+    doubt
+        How much of that is added where the predicted IoU of what is known is 0 (and in between in proportion): a mask
+        that is half wrong says little about where the object ends.
+    least_score
+        Predicted IoU below which a mask says too little to look anywhere; a box always says enough.
     least_gain, most_gain
         How many times larger than in the full view the crop is shown: below the first it is not worth an encode, the
         second bounds how small a crop can be.
@@ -45,7 +50,9 @@ class ZoomPolicy:
         run instead of two.
     """
 
-    expand: float = 1.6
+    expand: float = 1.5
+    doubt: float = 1.0
+    least_score: float = 0.5
     least_gain: float = 1.5
     most_gain: float = 8.0
     least_side_px: int = 48
@@ -64,18 +71,21 @@ def plan_zoom(
     shape_yx: tuple[int, int],
     *,
     policy: ZoomPolicy,
+    score: float = 1.0,
     current: CropBox | None = None,
 ) -> CropBox | None:
     """Part of the slice to look at more closely, None where the full view is close enough.
 
-    ``mask`` (Y, X) bool is what is known of the object. ``current`` is kept as long as the object sits well in it.
+    ``mask`` (Y, X) bool is what is known of the object, ``score`` its predicted IoU. ``current`` is kept as long as the
+    object sits well in it.
     """
     extent = _extent(mask, prompts, policy)
-    if extent is None:
+    known = prompts.box is not None
+    if extent is None or not (known or score >= policy.least_score):
         return None
     y0, x0, y1, x1 = extent
-    long = max(y1 - y0, x1 - x0)
-    side = max(long * policy.expand, policy.least_side_px, max(shape_yx) / policy.most_gain)
+    expand = policy.expand if known else policy.expand + policy.doubt * (1 - min(max(score, 0.0), 1.0))
+    side = max(max(y1 - y0, x1 - x0) * expand, policy.least_side_px, max(shape_yx) / policy.most_gain)
     if current is not None and _inside(extent, current, shape_yx, policy.rim):
         small = side < policy.shrink * max(current[2] - current[0], current[3] - current[1])
         if not small:

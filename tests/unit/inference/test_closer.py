@@ -17,7 +17,9 @@ from maskwright.inference.segmentation import Segmentation
 from maskwright.inference.zoom import ZoomPolicy, pasted
 
 SHAPE, CELLS, SIZE = (200, 300), 64, 128
-POLICY = ZoomPolicy(expand=1.5, least_gain=1.5, most_gain=8, least_side_px=16, rim=0.1, shrink=0.5)
+POLICY = ZoomPolicy(
+    expand=1.5, doubt=0, least_score=0, least_gain=1.5, most_gain=8, least_side_px=16, rim=0.1, shrink=0.5
+)
 BOX = (70, 90, 130, 150)
 CLICK = Prompts().add(Point(110, 100))
 
@@ -100,6 +102,15 @@ def test_a_large_object_is_one_run() -> None:
     head.full = blob(10, 10, 190, 250)
     answer = head(CLICK)
     assert head.views == [None] and head.encoded == [] and answer.zoom is None and answer.mask is head.full
+
+
+def test_a_mask_that_is_hardly_believed_is_no_place_to_look_at() -> None:
+    head = Head()
+    head.full_score = 0.4
+    answer = head(CLICK, least_score=0.5)
+    assert head.views == [None] and answer.zoom is None
+    with_box = head(CLICK.add(Box(100, 80, 140, 120)), least_score=0.5)
+    assert used(with_box) and head.views == [None, BOX]
 
 
 def test_a_box_allows_the_closer_look_at_once() -> None:
@@ -247,7 +258,7 @@ def test_a_model_sees_a_small_object_at_the_right_place_and_encodes_its_crop_onc
         return run_session(session, outputs, inputs, **options)
 
     monkeypatch.setattr("maskwright.inference.segmenter.run_session", counting)
-    policy = ZoomPolicy(expand=2, least_gain=1.5, least_overlap=0, slack=1, rim=0.01, shrink=0.1)
+    policy = ZoomPolicy(expand=2, doubt=0, least_gain=1.5, least_overlap=0, slack=1, rim=0.01, shrink=0.1)
     segmenter = OnnxSegmenter(folder, threads=1, zoom=policy)
     image = np.zeros((512, 512), np.uint8)
     features = segmenter.encode(image)

@@ -174,7 +174,7 @@ def test_an_answer_tells_its_next_click_when_it_is_asked_and_not_before(
         return run_session(session, outputs, inputs, **options)
 
     monkeypatch.setattr("maskwright.inference.segmenter.run_session", counting)
-    policy = ZoomPolicy(expand=2, least_overlap=0, slack=1, rim=0.01)
+    policy = ZoomPolicy(expand=2, doubt=0, least_overlap=0, slack=1, rim=0.01)
     segmenter = OnnxSegmenter(make_model(tmp_path), threads=1, zoom=policy)
     features = segmenter.encode(np.zeros((512, 512), np.uint8))
     click = Prompts().add(Point(200, 300))

@@ -10,7 +10,9 @@ from maskwright.core.prompts import Box, Point, Prompts, Scribble, Text
 from maskwright.inference.closer import CropEncoder, crop_logits, merged_logits
 from maskwright.inference.zoom import ZoomPolicy, misses, pasted, plan_zoom, prompts_in, within
 
-POLICY = ZoomPolicy(expand=1.5, least_gain=1.5, most_gain=8, least_side_px=16, rim=0.1, shrink=0.5, speck=0.05)
+POLICY = ZoomPolicy(
+    expand=1.5, doubt=1, least_score=0.5, least_gain=1.5, most_gain=8, least_side_px=16, rim=0.1, shrink=0.5, speck=0.05
+)
 SHAPE = (200, 300)
 
 
@@ -89,6 +91,15 @@ def test_positive_clicks_are_in_the_crop_and_negative_ones_need_not_be() -> None
 def test_a_box_decides_whatever_the_mask_is() -> None:
     box = Prompts().add(Box(100, 80, 140, 120))
     assert plan(blob(0, 0, 200, 300), box) == (70, 90, 130, 150) == plan(np.zeros(SHAPE, bool), box)
+
+
+def test_an_unsure_mask_gets_more_room_and_a_bad_one_none() -> None:
+    mask = blob(80, 100, 120, 140)
+    sides = [(plan(mask, click(110, 100), score=score) or (0, 0, 0, 0))[2:][0] - 100 for score in (1.0, 0.75, 0.5)]
+    assert sides == [30, 35, 40]  # half of 60, 70 and 80 px
+    assert plan(mask, click(110, 100), score=0.49) is None
+    assert plan(mask, click(110, 100), score=0.49, current=(70, 90, 130, 150)) is None
+    assert plan(mask, click(110, 100).add(Box(100, 80, 140, 120)), score=0.1) == (70, 90, 130, 150)
 
 
 def test_a_crop_is_kept_while_the_object_sits_well_in_it() -> None:
