@@ -15,7 +15,7 @@ from maskwright_models.data.features import compute
 from maskwright_models.data.index import read_index, read_map
 from maskwright_models.data.samples import EMPHASIS, WINDOW, Mix, Sample, SampleSource, Words, to_grid
 from maskwright_models.data.views import place_of
-from maskwright_models.train.trainer import _of_objects
+from maskwright_models.train.batch import of_objects
 from maskwright_models.zoo.dinov2_imsa import INPUT_SIZE, LOGITS, TEXT_WIDTH, TOKENS
 from tests.models.training_cases import CPU, SHAPE, compute_all, disk, frozen_parts, make_set, words
 
@@ -130,7 +130,7 @@ def test_a_window_holds_all_of_its_object_and_the_features_over_it(data: Path, s
         assert sample.corners is not None and sample.corners.shape == (8, 2)
         assert sample.truths.shape == sample.valid.shape == (8, side, side)
         assert not sample.asked.any() and not sample.known.any() and sample.named.shape == (8, WINDOW, WINDOW)
-        edges = _of_objects([torch.from_numpy(sample.stem[0].astype(np.float32))[None]], [sample])[0]
+        edges = of_objects([torch.from_numpy(sample.stem[0].astype(np.float32))[None]], [sample])[0]
         assert edges.shape == (8, 24, side // 2, side // 2)
         for k, (y, x) in enumerate(sample.corners):
             assert 0 <= y <= TOKENS - WINDOW and 0 <= x <= TOKENS - WINDOW
@@ -153,7 +153,7 @@ def test_corners_name_the_first_row_and_column_of_every_map() -> None:
     for n in (32, 128):
         yy, xx = np.mgrid[:n, :n]
         maps.append(torch.from_numpy(np.stack([yy, xx])[None].astype(np.float32)))
-    coarse, fine = _of_objects(maps, [sample])
+    coarse, fine = of_objects(maps, [sample])
     assert coarse.shape == (3, 2, 16, 16) and fine.shape == (3, 2, 64, 64)
     for k, (y, x) in enumerate(corners):
         assert (coarse[k, :, 0, 0].tolist(), coarse[k, :, -1, -1].tolist()) == ([y, x], [y + 15, x + 15])
@@ -163,9 +163,9 @@ def test_corners_name_the_first_row_and_column_of_every_map() -> None:
 def test_each_object_of_a_batch_gets_the_maps_of_its_own_view() -> None:
     none, maps = np.zeros(0), torch.tensor([1.0, 2.0]).reshape(2, 1, 1, 1).expand(2, 1, 32, 32)
     whole = Sample(none, (), np.zeros((3, 4, 4), bool), none, none, none, none, none)
-    assert _of_objects([maps], [whole, whole])[0][:, 0, 0, 0].tolist() == [1, 1, 1, 2, 2, 2]
+    assert of_objects([maps], [whole, whole])[0][:, 0, 0, 0].tolist() == [1, 1, 1, 2, 2, 2]
     cut = Sample(none, (), np.zeros((2, 4, 4), bool), none, none, none, none, none, np.array([[0, 0], [4, 4]]))
-    assert _of_objects([maps], [cut, cut])[0][:, 0, 0, 0].tolist() == [1, 1, 2, 2]
+    assert of_objects([maps], [cut, cut])[0][:, 0, 0, 0].tolist() == [1, 1, 2, 2]
 
 
 def test_objects_too_large_for_a_window_are_seen_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

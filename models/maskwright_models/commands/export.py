@@ -10,8 +10,15 @@ import json
 import shutil
 import sys
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    from maskwright_models.train.trainer import Trainable
+    from maskwright_models.zoo.dinov2_imsa import Head
+
+HELD_VIEWS, HELD_CLICKS = 150, 6
 WORST_LOGIT_ERROR = 0.05
 """Largest allowed difference of a logit, relative to the largest logit: float16 weights cost a little."""
 
@@ -22,6 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--id", help="model id (default: name of the folder)")
     parser.add_argument("--version", default="0.1.0")
+    parser.add_argument(
+        "--calibrate", type=Path, metavar="DATA", help="training data whose held images the predicted IoU is fitted to"
+    )
+    parser.add_argument("--store", type=Path, default=Path("work/features"), help="features of that data")
+    parser.add_argument("--volumes", type=Path, help="folder that 'maskwright-models volumes' wrote, to fit to as well")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -35,6 +47,8 @@ def run(args: argparse.Namespace) -> int:
     from maskwright_models.zoo.efficient_stem import pretrained_stem
 
     net = load_trained(args.checkpoint)
+    if args.calibrate is not None:
+        net.head = _calibrated(net, args)
     encoder = Encoder(pretrained_trunk(), pretrained_stem(), net.neck).eval()
     args.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=args.out.parent, prefix=".export-") as scratch:
@@ -49,3 +63,22 @@ def run(args: argparse.Namespace) -> int:
         for path in folder.iterdir():
             shutil.move(path, args.out / path.name)
     return 0
+
+
+def _calibrated(net: Trainable, args: argparse.Namespace) -> Head:
+    """The head with its scores fitted to the real IoU on views that training left out."""
+    import numpy as np
+    import torch
+
+    from maskwright_models.data.sources import open_sources
+    from maskwright_models.evaluate.calibration import fit_calibration
+    from maskwright_models.export.calibration import fold_calibration
+    from maskwright_models.train.held import held_answers
+
+    _, held = open_sources(args.calibrate, args.store, volumes=args.volumes)
+    rng = np.random.default_rng(3)
+    samples = [held.draw(rng) for _ in range(HELD_VIEWS)]
+    scores, iou = held_answers(net.neck, net.head, samples, device=torch.device("cpu"), clicks=HELD_CLICKS)
+    fit = fit_calibration(scores.reshape(-1), iou.reshape(-1))
+    sys.stdout.write(json.dumps({"held": len(scores), **asdict(fit)}) + "\n")
+    return fold_calibration(net.head, fit.scale, fit.shift)

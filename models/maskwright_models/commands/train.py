@@ -38,34 +38,28 @@ def run(args: argparse.Namespace) -> int:
     """Train until the budget is used up."""
     import numpy as np
 
-    from maskwright_models.data.features import pretrained_parts
-    from maskwright_models.data.phrases import vocabulary_table
-    from maskwright_models.data.samples import Mix, SampleSource, Words
-    from maskwright_models.data.vocabulary import load_vocabulary
-    from maskwright_models.data.volumes import index_with_volumes
+    from maskwright_models.data.samples import Mix
+    from maskwright_models.data.sources import open_sources
     from maskwright_models.devices import devices, prepare_cpu
     from maskwright_models.train.trainer import TrainConfig, Trainer
     from maskwright_models.zoo.dinov2_imsa import HeadConfig
 
     prepare_cpu(args.threads)
-    vocabulary = load_vocabulary()
-    words = Words(vocabulary, vocabulary_table(args.store / "phrases.npz", vocabulary))
-    datasets = index_with_volumes(args.data, args.volumes, licences=args.licences)
-    parts = pretrained_parts()
-
-    def source(*, held: bool) -> SampleSource:
-        mix = Mix(medical=args.medical_share)
-        return SampleSource(
-            datasets, args.store, parts, words=words, rounds=args.rounds, objects=args.objects, mix=mix, held=held
-        )
-
+    source, held = open_sources(
+        args.data,
+        args.store,
+        volumes=args.volumes,
+        licences=args.licences,
+        rounds=args.rounds,
+        objects=args.objects,
+        mix=Mix(medical=args.medical_share),
+    )
     args.out.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(args.seed)
-    held = source(held=True)
     recipe = TrainConfig(hours=args.hours, views=args.views, objects=args.objects, seed=args.seed)
     trainer = Trainer(
         args.out,
-        source(held=False),
+        source,
         model=HeadConfig(),
         recipe=recipe,
         device=devices(args.device)[0],

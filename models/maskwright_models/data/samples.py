@@ -24,8 +24,19 @@ WINDOW = TOKENS // 2
 """Side of a training window, in tokens."""
 WINDOW_OBJECTS = 8
 """Objects of a view that windows are cut around."""
-EMPHASIS = {"COCO_instances": 2.0, "ECSSD": 1.5, "CrackForest": 0.5, "CWFID": 0.5, "BuildingFacade": 0.6, "CamVid": 0.6}
-"""Sets that are drawn more, or less, often than their size says: whole things matter more than facades and cracks."""
+EMPHASIS = {
+    "COCO_instances": 3.0,
+    "ECSSD": 2.0,
+    "BSDS500": 0.6,
+    "BuildingFacade": 0.4,
+    "CCP": 0.6,
+    "CWFID": 0.4,
+    "CamVid": 0.4,
+    "CarParts": 0.5,
+    "CrackForest": 0.3,
+    "LabelMeFacade": 0.5,
+}
+"""Photo sets drawn more, or less, often than their size says: a first click mostly means a whole thing, not a part."""
 SMALLEST_PX = 24
 """Objects with fewer pixels of the 256 x 256 map are not sampled."""
 MOST_TRIES, MOST_WINDOW_TRIES = 2000, 100
@@ -88,8 +99,14 @@ class Words:
 
 
 def other_side(label: str) -> str:
-    """The label of what a mirrored view shows: ``left kidney`` becomes ``right kidney``."""
+    """The label of what a mirrored view shows: ``left kidney`` becomes ``right kidney``, ``tooth 36`` ``tooth 46``.
+
+    Teeth carry FDI numbers, whose first digit is the quadrant.
+    """
     swap = {"left": "right", "right": "left"}
+    first, _, number = label.partition(" ")
+    if first == "tooth" and number[:1] in ("1", "2", "3", "4"):
+        return f"tooth {'2143'[int(number[0]) - 1]}{number[1:]}"
     return " ".join(swap.get(word, word) for word in label.split(" "))
 
 

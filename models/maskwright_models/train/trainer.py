@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from maskwright.core.errors import ModelError
-from maskwright_models.data.samples import WINDOW, Sample, SampleSource
-from maskwright_models.train.losses import head_loss, real_iou
+from maskwright_models.data.samples import Sample, SampleSource
+from maskwright_models.train.batch import batch_of, half_precision, of_objects
+from maskwright_models.train.held import held_answers
+from maskwright_models.train.losses import head_loss
 from maskwright_models.train.simulation import begin, look_ahead
-from maskwright_models.zoo.dinov2_imsa import TOKENS, Head, HeadConfig, Neck
+from maskwright_models.zoo.dinov2_imsa import Head, HeadConfig, Neck
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,28 +107,24 @@ class Trainer:
         """Share of the budget used, 0..1."""
         return min(1.0, self.seconds / (3600 * self.recipe.hours))
 
-    def _autocast(self) -> torch.autocast:
-        half = torch.bfloat16 if self.device.type == "cpu" else torch.float16
-        return torch.autocast(self.device.type, half)
-
     def _one_step(self, samples: list[Sample], rng: np.random.Generator) -> dict[str, float]:
         recipe = self.recipe
         warm = min(1.0, (self.step + 1) / recipe.warmup_steps)
         rate = recipe.rate * warm * (0.02 + 0.49 * (1 + math.cos(math.pi * self.progress)))
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        tokens, stem, truth, valid, named, known = self._tensors(samples)
-        with self._autocast():
-            features = _of_objects(self.net.neck(tokens, stem), samples)
+        batch, autocast = batch_of(samples, self.device), partial(half_precision, self.device)
+        with autocast():
+            features = of_objects(self.net.neck(batch.tokens, batch.stem), samples)
         state = begin(samples, rng, self.device)
         ahead = min(6, int(rng.geometric(0.5)) - 1)
-        look_ahead(self.net.head, tuple(f.detach() for f in features), state, ahead, self._autocast)
+        look_ahead(self.net.head, tuple(f.detach() for f in features), state, ahead, autocast)
         total: Tensor = torch.zeros((), device=self.device)
         out: dict[str, float] = {"ahead": float(ahead), "rate": rate}
         for k in range(2):
-            with self._autocast():
+            with autocast():
                 answer = self.net.head.answer(*features, *state.inputs(self.device))
-            loss = head_loss(answer, truth, valid, named, known)
+            loss = head_loss(answer, batch.truth, batch.valid, batch.named, batch.known)
             total = total + loss.total
             out |= {f"mask{k}": loss.mask.item(), f"score{k}": loss.score.item(), f"named{k}": loss.named.item()}
             out |= {f"iou{k}": loss.iou.item(), f"chosen{k}": loss.chosen_iou.item()}
@@ -140,37 +139,12 @@ class Trainer:
         self._average()
         return out | {"grad": float(norm)}
 
-    def _tensors(self, samples: Sequence[Sample]) -> tuple[Any, ...]:
-        """Tokens, stem maps, truth, valid, named and known of a batch, on the device."""
-        device = self.device
-        maps = [(s.tokens, *s.stem) for s in samples]
-        tokens, *stem = (
-            torch.from_numpy(np.stack(part)).to(device, memory_format=torch.channels_last).float()
-            for part in zip(*maps, strict=True)
-        )
-        truth = torch.from_numpy(np.concatenate([s.truths for s in samples])).to(device).float()[:, None]
-        valid = torch.from_numpy(np.concatenate([s.valid for s in samples])).to(device).float()
-        named = torch.from_numpy(np.concatenate([s.named for s in samples])).to(device)
-        known = torch.from_numpy(np.concatenate([s.known for s in samples])).to(device)
-        return tokens, stem, truth, valid[:, None], named, known
-
-    def measure(self, clicks: int = 3, batch: int = 6) -> dict[str, float]:
+    def measure(self, clicks: int = 3) -> dict[str, float]:
         """IoU of the chosen candidate of the averaged weights after each of ``clicks`` prompts, on the held views."""
-        sums, count = np.zeros(clicks), 0
-        rng = np.random.default_rng(0)
-        with torch.no_grad(), self._autocast():
-            for begin_at in range(0, len(self.held), batch):
-                samples = self.held[begin_at : begin_at + batch]
-                tokens, stem, truth, valid, _, _ = self._tensors(samples)
-                features = _of_objects(self.average.neck(tokens, stem), samples)
-                state = begin(samples, rng, self.device, poor_masks=0)
-                for k in range(clicks):
-                    logits, scores = self.average.head(*features, *state.inputs(self.device))
-                    iou = real_iou(logits, truth, valid)
-                    sums[k] += float(iou.gather(1, scores.argmax(1, keepdim=True)).sum())
-                    state.advance(logits, scores)
-                count += len(truth)
-        return {f"held{k + 1}": round(float(v) / count, 4) for k, v in enumerate(sums)} if count else {}
+        if not self.held:
+            return {}
+        _, iou = held_answers(self.average.neck, self.average.head, self.held, device=self.device, clicks=clicks)
+        return {f"held{k + 1}": round(float(v), 4) for k, v in enumerate(iou.mean(0))}
 
     def _average(self) -> None:
         keep = min(self.recipe.average, (1 + self.step) / (10 + self.step))
@@ -225,30 +199,6 @@ class Trainer:
             whole = [row for row in log.read_text("utf-8").splitlines() if row.endswith("}")]  # a kill can cut the last
             rows = [row for row in whole if json.loads(row)["step"] <= self.step]
             log.write_text("".join(f"{row}\n" for row in rows), "utf-8")
-
-
-def _of_objects(maps: Sequence[Tensor], samples: Sequence[Sample]) -> tuple[Tensor, ...]:
-    """Each object's features, from those of its view (B, C, h, w): all of them, or its window of them."""
-    if samples[0].corners is None:
-        return tuple(_repeat(m, len(samples[0].truths)) for m in maps)
-    out = []
-    for m in maps:
-        scale = m.shape[-1] // TOKENS
-        side = WINDOW * scale
-        windows = [
-            m[i, :, y * scale : y * scale + side, x * scale : x * scale + side]
-            for i, sample in enumerate(samples)
-            for y, x in (sample.corners if sample.corners is not None else ())
-        ]
-        out.append(torch.stack(windows).contiguous(memory_format=torch.channels_last))
-    return tuple(out)
-
-
-def _repeat(maps: Tensor, times: int) -> Tensor:
-    """(B, C, h, w) -> (B * times, C, h, w), channels last; unlike indexing its gradient is a plain sum."""
-    b, c, h, w = maps.shape
-    rows = maps.permute(0, 2, 3, 1)[:, None].expand(-1, times, -1, -1, -1)
-    return rows.reshape(b * times, h, w, c).permute(0, 3, 1, 2)
 
 
 def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:

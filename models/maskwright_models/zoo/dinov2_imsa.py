@@ -145,7 +145,7 @@ class Answer:
     """What the head gives, and what only training looks at.
 
     ``logits`` (B, K, 256, 256), ``scores`` (B, K), ``rough`` (B, 1, 64, 64) logits of the middle stage, ``named``
-    (B, 1, 32, 32) logits of the words alone.
+    (B, 1, 32, 32) logits of the words alone, whether they are asked for or only known.
     """
 
     logits: Tensor

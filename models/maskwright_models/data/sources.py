@@ -1,0 +1,35 @@
+"""Opens all that training draws from: sets, their stored features, the words of their labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from maskwright_models.data.features import pretrained_parts
+from maskwright_models.data.phrases import vocabulary_table
+from maskwright_models.data.samples import Mix, SampleSource, Words
+from maskwright_models.data.vocabulary import load_vocabulary
+from maskwright_models.data.volumes import index_with_volumes
+
+
+def open_sources(
+    data: Path,
+    store: Path,
+    *,
+    volumes: Path | None = None,
+    licences: str = "all",
+    rounds: int = 1,
+    objects: int = 3,
+    mix: Mix | None = None,
+) -> tuple[SampleSource, SampleSource]:
+    """What is trained on, and the images held back from it.
+
+    Raises ModelError where a package with weights is not installed, StoreError where no features are ready.
+    """
+    vocabulary = load_vocabulary()
+    words = Words(vocabulary, vocabulary_table(store / "phrases.npz", vocabulary))
+    datasets, parts = index_with_volumes(data, volumes, licences=licences), pretrained_parts()
+    train, held = (
+        SampleSource(datasets, store, parts, words=words, rounds=rounds, objects=objects, mix=mix, held=held)
+        for held in (False, True)
+    )
+    return train, held
