@@ -38,6 +38,7 @@ class PromptBar(QFrame):
         self._commit.setAccessibleName("Commit the mask")
         self._label = QPushButton("")
         self._label.setProperty("kind", "quiet")
+        self._label.setAccessibleName("Make the words the label")
         self.field = TextField()
         self.field.said.connect(self._said)
         self.field.left.connect(self._left)
@@ -96,7 +97,7 @@ class PromptBar(QFrame):
         self._commit.setEnabled(ready)
         self._label.setText(f"Label it “{suggested}”" if suggested else "")
         self._label.setToolTip(f"Make “{suggested}” the label of this object (Y)")
-        self._label.setAccessibleName(f"Label it {suggested}" if suggested else "")
+        self._label.setAccessibleName(f"Label it {suggested}" if suggested else "Make the words the label")
         self._arrange()
 
     def _said(self, text: str) -> None:
