@@ -8,6 +8,7 @@ import pytest
 
 from maskwright_models.data.index import read_index
 from maskwright_models.data.samples import SampleSource
+from tests.models.exported_case import export_small
 from tests.models.training_cases import compute_all, frozen_parts, make_set
 
 
@@ -32,3 +33,9 @@ def store(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def source(data: Path, store: Path) -> SampleSource:
     """Samples of all four without words."""
     return SampleSource(read_index(data), store, frozen_parts(), objects=2)
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small model of the default family, exported by the command; its checkpoint is run/last.pt beside it."""
+    return export_small(tmp_path_factory.mktemp("exported"))

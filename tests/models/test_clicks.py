@@ -137,6 +137,20 @@ def test_pixels_that_do_not_count_are_no_error() -> None:
     assert one.labels == [FOREGROUND] and all(TRUTH[y, x] for x, y in cells(one, FOREGROUND))
 
 
+def test_where_nothing_is_right_only_what_is_marked_is_corrected() -> None:
+    nothing = np.zeros_like(TRUTH)
+    for seed in range(20):
+        one = user(seed, nothing)
+        one.correct(nothing)
+        assert one.labels == [] and one.coords == []
+        one.correct(TRUTH)
+        assert one.labels and set(one.labels) == {BACKGROUND}
+        assert all(TRUTH[y, x] for x, y in cells(one, BACKGROUND))
+        unseen = user(seed, nothing, valid=~TRUTH)
+        unseen.correct(TRUTH)
+        assert unseen.labels == []
+
+
 def test_a_poor_mask_is_near_the_truth() -> None:
     overlaps = []
     for seed in SEEDS:

@@ -7,7 +7,16 @@ import math
 import pytest
 import torch
 
-from maskwright_models.train.losses import head_loss, normalised_focal, real_iou, soft_dice
+from maskwright_models.train.losses import (
+    each_mask,
+    head_loss,
+    named_tokens,
+    normalised_focal,
+    real_iou,
+    rough_mask,
+    soft_dice,
+)
+from maskwright_models.zoo.dinov2_imsa import Answer
 
 TRUTH = torch.tensor([[[[1.0, 1.0], [0.0, 0.0]]]])
 ALL = torch.ones(1, 1, 2, 2)
@@ -73,42 +82,108 @@ def test_the_real_overlap_is_that_of_thresholded_masks() -> None:
 
 
 THREE = [[[0.5, 0.2], [0.1, -0.3]], [[-1.0, -2.0], [1.5, 1.0]], [[2.0, 1.0], [-1.0, -2.0]]]
+NONE = torch.zeros(1, 2, 2), torch.tensor([False])
+"""Where the label is and whether there is one: an object without words."""
+
+
+def doubled(x: torch.Tensor) -> torch.Tensor:
+    """Each pixel as four, so that half the resolution is ``x`` again."""
+    return x.repeat_interleave(2, -2).repeat_interleave(2, -1)
+
+
+WIDE, EVERYWHERE = doubled(TRUTH), doubled(ALL)
+
+
+def answer(scores: torch.Tensor | None = None, **parts: torch.Tensor) -> Answer:
+    """Three candidates of 4 x 4 pixels, undecided in everything else."""
+    undecided = torch.zeros(1, 1, 2, 2)
+    values = {"logits": doubled(logits(*THREE)), "rough": undecided, "named": undecided} | parts
+    return Answer(scores=scores if scores is not None else torch.full((1, 3), 0.5), **values)
 
 
 def test_candidate_0_and_the_best_other_learn_and_the_rest_a_little() -> None:
-    maps = logits(*THREE).requires_grad_()
-    scores = real_iou(maps, TRUTH, ALL)
-    head_loss(maps, scores, TRUTH, ALL).total.backward()
-    alone = logits(*THREE).requires_grad_()
-    each = (normalised_focal(alone, TRUTH, ALL) + soft_dice(alone, TRUTH, ALL))[0]
-    assert int(each[1:].argmin()) == 1  # candidate 2 is the better of the others
-    (each[0] + each[2] * (1 + 0.05 / 2) + each[1] * 0.05 / 2).backward()
+    maps = doubled(logits(*THREE)).requires_grad_()
+    head_loss(answer(logits=maps), WIDE, EVERYWHERE, *NONE).total.backward()
+    alone = doubled(logits(*THREE)).requires_grad_()
+    first = each_mask(alone[:, :1], WIDE, EVERYWHERE)[0, 0]
+    others = each_mask(torch.nn.functional.avg_pool2d(alone[:, 1:], 2), TRUTH, ALL)[0]  # at half the resolution
+    assert int(others.argmin()) == 1  # candidate 2 is the better of the others
+    (first + others[1] * (1 + 0.05 / 2) + others[0] * 0.05 / 2).backward()
     assert maps.grad is not None and alone.grad is not None
     assert torch.allclose(maps.grad, alone.grad, atol=1e-7)
-    strength = maps.grad[0].abs().sum((-2, -1))
-    assert strength[0] > 0.1 and strength[1] > 0
-    plain = logits(*THREE).requires_grad_()
-    (normalised_focal(plain, TRUTH, ALL) + soft_dice(plain, TRUTH, ALL)).sum().backward()
+    plain = doubled(logits(*THREE)).requires_grad_()
+    pooled = torch.nn.functional.avg_pool2d(plain[:, 1:], 2)
+    (each_mask(plain[:, :1], WIDE, EVERYWHERE).sum() + each_mask(pooled, TRUTH, ALL).sum()).backward()
     assert plain.grad is not None
-    ratio = strength / plain.grad[0].abs().sum((-2, -1))
+    ratio = maps.grad[0].abs().sum((-2, -1)) / plain.grad[0].abs().sum((-2, -1))
     assert torch.allclose(ratio, torch.tensor([1.0, 0.025, 1.025]), atol=1e-5)
 
 
 def test_the_predicted_overlap_learns_from_the_real_one_and_does_not_move_the_masks() -> None:
-    maps = logits(*THREE).requires_grad_()
     scores = torch.tensor([[0.5, 0.5, 0.5]], requires_grad=True)
-    loss = head_loss(maps, scores, TRUTH, ALL)
-    iou = real_iou(maps, TRUTH, ALL)
+    loss = head_loss(answer(scores), WIDE, EVERYWHERE, *NONE)
+    iou = real_iou(doubled(logits(*THREE)), WIDE, EVERYWHERE)
     assert iou[0].tolist() == pytest.approx([2 / 3, 0.0, 1.0])
     assert loss.score.item() == pytest.approx(((iou - 0.5) ** 2).mean().item())
-    assert (loss.total - loss.mask).item() == pytest.approx(2 * loss.score.item(), rel=1e-5)
+    rough = math.log(2) + 1 - 3 / 5  # an undecided mask of 2 x 2
+    assert loss.named.item() == 0
+    assert (loss.total - loss.mask).item() == pytest.approx(2 * loss.score.item() + 0.3 * rough, rel=1e-5)
     loss.total.backward()
     assert scores.grad is not None
     assert torch.allclose(scores.grad, 2 * 2 * (scores.detach() - iou) / 3, atol=1e-6)
 
 
 def test_the_log_shows_candidate_0_and_the_chosen_one() -> None:
-    loss = head_loss(logits(*THREE), torch.tensor([[0.1, 0.2, 0.9]]), TRUTH, ALL)
+    loss = head_loss(answer(torch.tensor([[0.1, 0.2, 0.9]])), WIDE, EVERYWHERE, *NONE)
     assert loss.iou.item() == pytest.approx(2 / 3)
     assert loss.chosen_iou.item() == pytest.approx(1.0)
-    assert head_loss(logits(*THREE), torch.tensor([[0.1, 0.9, 0.2]]), TRUTH, ALL).chosen_iou.item() == 0.0
+    other = head_loss(answer(torch.tensor([[0.1, 0.9, 0.2]])), WIDE, EVERYWHERE, *NONE)
+    assert other.chosen_iou.item() == 0.0
+
+
+def test_an_empty_truth_is_learned_as_an_empty_mask_of_score_0() -> None:
+    nothing, empty = torch.zeros_like(WIDE), torch.full((1, 3, 4, 4), -9.0)
+    full = head_loss(answer(torch.ones(1, 3), logits=-empty), nothing, EVERYWHERE, *NONE)
+    right = head_loss(answer(torch.zeros(1, 3), logits=empty), nothing, EVERYWHERE, *NONE)
+    assert right.mask.item() < 0.01 and right.score.item() == 0
+    assert full.mask.item() > 10 and full.score.item() == 1
+
+
+def test_the_rough_mask_learns_from_the_share_that_is_covered() -> None:
+    truth = torch.zeros(1, 1, 4, 4)
+    truth[..., :2, :3] = 1  # one small pixel is covered, one by half
+    x = torch.tensor([[[[1.0, -0.5], [0.3, 0.0]]]], requires_grad=True)
+    small = torch.tensor([[[[1.0, 0.5], [0.0, 0.0]]]])
+    want = torch.nn.functional.binary_cross_entropy_with_logits(x, small) + soft_dice(x, small, ALL).mean()
+    assert rough_mask(x, truth, EVERYWHERE).item() == pytest.approx(want.item(), rel=1e-6)
+    unknown = EVERYWHERE.clone()
+    unknown[..., :2, 2:] = 0
+    rough_mask(x, truth, unknown).backward()
+    assert x.grad is not None and x.grad[0, 0, 0, 1] == 0 and x.grad[0, 0, 0, 0] != 0
+
+
+def test_words_learn_where_their_label_is_and_where_it_is_not_with_the_same_weight() -> None:
+    named = torch.tensor([[[1.0, 0.5], [0.0, 0.0]]])
+    x = torch.tensor([[[[2.0, -1.0], [0.5, -3.0]]]])
+
+    def cost(logit: float, share: float) -> float:
+        return share * math.log(1 + math.exp(-logit)) + (1 - share) * math.log(1 + math.exp(logit))
+
+    each = [cost(v, s) for v, s in ((2.0, 1.0), (-1.0, 0.5), (0.5, 0.0), (-3.0, 0.0))]
+    want = (each[0] + 0.5 * each[1]) / 1.5 + (0.5 * each[1] + each[2] + each[3]) / 2.5
+    assert named_tokens(x, named, torch.tensor([True])).item() == pytest.approx(want, rel=1e-5)
+    assert named_tokens(x * 0, named, torch.tensor([True])).item() == pytest.approx(2 * math.log(2), rel=1e-5)
+
+
+def test_words_that_name_nothing_learn_that_and_objects_without_words_do_not_count() -> None:
+    named = torch.zeros(3, 2, 2)
+    named[0, 0, 0] = 1
+    x = torch.zeros(3, 1, 2, 2).requires_grad_()
+    loss = named_tokens(x, named, torch.tensor([True, True, False]))
+    assert loss.item() == pytest.approx((2 * math.log(2) + math.log(2)) / 2, rel=1e-5)  # the second has no inside
+    loss.backward()
+    assert x.grad is not None and (x.grad[1] > 0).all() and not x.grad[2].any()
+    assert named_tokens(x, named, torch.zeros(3, dtype=torch.bool)).item() == 0
+    whole = head_loss(answer(), WIDE, EVERYWHERE, named[:1], torch.tensor([True]))
+    silent = head_loss(answer(), WIDE, EVERYWHERE, named[:1], torch.tensor([False]))
+    assert (whole.total - silent.total).item() == pytest.approx(0.3 * 2 * math.log(2), rel=1e-5)

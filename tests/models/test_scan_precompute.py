@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from maskwright.assets import models_folder, sample_photo, sample_volume
+from maskwright.assets import sample_photo, sample_volume
 from maskwright.cli import main as app_main
 from maskwright.core.errors import ModelError, StoreError
 from maskwright.core.fingerprint import fingerprint
@@ -185,7 +185,7 @@ def test_cuda_without_a_gpu_is_one_sentence(
     assert not (tmp_path / "f").exists()
 
 
-# The shipped model: both routes on two slices of a brain and a photo.
+# A small model: both routes on two slices of a brain and a photo.
 
 
 @dataclass(frozen=True)
@@ -205,13 +205,6 @@ class Routes:
         return found
 
 
-def default_model() -> Path:
-    path = models_folder() / "default"
-    if not (path / CARD).is_file():
-        pytest.skip(f"no model at {path}")
-    return path
-
-
 def make_scans(folder: Path) -> tuple[Path, Path]:
     """Two slices of the sample volume, cropped, and a part of the sample photo."""
     import SimpleITK as sitk
@@ -224,9 +217,9 @@ def make_scans(folder: Path) -> tuple[Path, Path]:
 
 
 @pytest.fixture(scope="module")
-def routes(tmp_path_factory: pytest.TempPathFactory) -> Routes:
+def routes(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Routes:
     """The features of both routes, each computed by its own command."""
-    model, folder = default_model(), tmp_path_factory.mktemp("routes")
+    model, folder = exported, tmp_path_factory.mktemp("routes")
     scans = make_scans(folder)
     made = Routes(model, scans, folder / "app features", folder / "torch features")
     words = ["precompute", *map(str, scans), "--model", str(model)]
@@ -273,11 +266,14 @@ def test_a_laptop_clicks_on_these_features_without_an_encoder(
     for name in ("head.onnx", CARD):
         shutil.copy(routes.model / name, tmp_path / name)
     laptop = OnnxSegmenter(tmp_path, threads=1)
-    store = routes.stores(routes.torch)[1]
-    answer = laptop.segment(store.read(View(0, 0)), Prompts().add(Point(230, 120)))
-    assert answer.mask.shape == (330, 440) and answer.mask[120, 230]
+    click = Prompts().add(Point(230, 120))
+    answer = laptop.segment(routes.stores(routes.torch)[1].read(View(0, 0)), click)
     assert opened == ["head.onnx"]
-    with pytest.raises(ModelError, match="the encoder of model default is missing"):
+    features = OnnxSegmenter(routes.model, threads=1).encode(open_scan(routes.scans[1]).voxels[0])
+    known = OnnxSegmenter(routes.model, threads=1).segment(features, click)
+    assert answer.mask.shape == (330, 440) and 0 < answer.mask.mean() < 1
+    assert (answer.mask != known.mask).mean() < 0.01
+    with pytest.raises(ModelError, match="the encoder of model small is missing"):
         laptop.encode(np.zeros((8, 8), np.uint8))
 
 

@@ -1,11 +1,11 @@
-"""Training on a small data set: index, features once, samples, two steps, resuming, and a save that is killed."""
+"""The index of a small data set, training steps on it, resuming, starting from other weights, a save that is killed."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,81 +13,17 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from maskwright.core.errors import ModelError, ScanError, StoreError
-from maskwright.core.volume import View
-from maskwright_models.data import features as data_features
+from maskwright.core.errors import ModelError, ScanError
 from maskwright_models.data.index import Dataset, read_dataset, read_index
-from maskwright_models.data.samples import SampleSource, object_map
-from maskwright_models.data.views import crop_of, input_of, view_index
+from maskwright_models.data.samples import Mix, Sample, SampleSource
 from maskwright_models.train.simulation import begin, look_ahead
-from maskwright_models.train.trainer import TrainConfig, Trainer, load_trained, read_checkpoint
-from maskwright_models.zoo.dinov2_imsa import INPUT_SIZE, LOGITS, Head, HeadConfig, Trunk
+from maskwright_models.train.trainer import Trainable, TrainConfig, Trainer, load_trained, read_checkpoint
+from maskwright_models.zoo.dinov2_imsa import LOGITS, TEXT_WIDTH, TOKENS, Head
+from tests.models.training_cases import CPU, SHAPE, SMALL, frozen_parts, make_set, words
 
-CPU = torch.device("cpu")
-SMALL = HeadConfig(coarse=16, fine=8, width=16, depth=1, heads=2, hidden=16, ratios=(8,), middle=8, candidates=3)
 RECIPE = TrainConfig(hours=1e6, views=2, objects=2, save_minutes=0.0, log_steps=1)
-SHAPE = (90, 120)
-
-
-class Pooled(Trunk):
-    """Stands for the frozen trunk: tokens are pixel means; counts the views it saw."""
-
-    def __init__(self) -> None:
-        nn.Module.__init__(self)
-        self.register_buffer("weight", torch.ones(1))
-        self.seen = 0
-
-    def forward(self, image: Tensor) -> Tensor:
-        self.seen += len(image)
-        return nn.functional.adaptive_avg_pool2d(image, 32).repeat(1, 512, 1, 1)
-
-
-def disk(x: int, y: int, radius: int) -> np.ndarray:
-    yy, xx = np.mgrid[: SHAPE[0], : SHAPE[1]]
-    return (xx - x) ** 2 + (yy - y) ** 2 <= radius**2
-
-
-def make_set(folder: Path, *, modality: str = "", images: int = 2) -> Path:
-    """Pictures of two bright disks each, with their index maps and labels."""
-    (folder / "images").mkdir(parents=True)
-    (folder / "objects").mkdir()
-    rows = ["file,index,label"]
-    for n in range(images):
-        index = np.zeros(SHAPE, np.uint8)
-        index[disk(35 + 3 * n, 40, 22)] = 1
-        index[disk(85, 50 + 2 * n, 17)] = 2
-        pixels = np.random.default_rng(n).integers(0, 60, (*SHAPE, 3), np.uint8) + (index > 0)[..., None] * 120
-        cv2.imwrite(str(folder / "images" / f"{n}.png"), pixels.astype(np.uint8))
-        cv2.imwrite(str(folder / "objects" / f"{n}.png"), index)
-        rows += [f"{n}.png,1,left", f"{n}.png,2,"]
-    (folder / "labels.csv").write_text("\n".join(rows) + "\n", "utf-8")
-    if modality:
-        (folder / "modality.txt").write_text(modality + "\n", "utf-8")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four images: two photos, two slices."""
-    root = tmp_path_factory.mktemp("train")
-    make_set(root / "natural" / "Disks")
-    make_set(root / "medical" / "ct_disks", modality="ct")
-    return root
-
-
-@pytest.fixture(scope="module")
-def store(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Features of all four."""
-    root = tmp_path_factory.mktemp("features")
-    assert data_features.compute(Pooled(), read_index(data), root, round_=0, device=CPU) == 4
-    return root
-
-
-@pytest.fixture
-def source(data: Path, store: Path) -> SampleSource:
-    return SampleSource(read_index(data), store, data_features.trunk_sha256(Pooled()), objects=2)
 
 
 # The index.
@@ -135,106 +71,6 @@ def test_sets_that_are_incomplete_are_said(tmp_path: Path) -> None:
         read_index(tmp_path)
 
 
-# Views and features.
-
-
-def test_a_view_is_fixed_by_set_image_and_round(data: Path) -> None:
-    photos, slices = read_index(data)
-    whole = crop_of(photos, 0, 0, SHAPE)
-    assert (whole.y0, whole.x0, whole.y1, whole.x1, whole.mirrored) == (0, 0, 90, 120, False)
-    crops = [crop_of(d, n, r, SHAPE) for d in (photos, slices) for n in (0, 1) for r in (1, 2, 3)]
-    assert crops == [crop_of(d, n, r, SHAPE) for d in (photos, slices) for n in (0, 1) for r in (1, 2, 3)]
-    assert len({(c.y0, c.x0, c.y1, c.x1) for c in crops}) > 8 and {c.mirrored for c in crops} == {True, False}
-    for c in crops:
-        assert 0 <= c.y0 < c.y1 <= 90 and 0 <= c.x0 < c.x1 <= 120
-        assert 32 <= c.y1 - c.y0 <= 77 and 42 <= c.x1 - c.x0 <= 102
-        pixels = np.arange(90 * 120).reshape(SHAPE)
-        cut = c.apply(pixels)
-        assert cut[0, -1 if c.mirrored else 0] == pixels[c.y0, c.x0] and cut.shape == (c.y1 - c.y0, c.x1 - c.x0)
-
-
-def test_features_are_computed_once(data: Path, tmp_path: Path) -> None:
-    trunk, sets, told = Pooled(), read_index(data), []
-
-    def compute(trunk: Trunk, round_: int) -> int:
-        say: Callable[[str, int, int], None] = lambda *three: told.append(three)  # noqa: E731
-        return data_features.compute(trunk, sets, tmp_path, round_=round_, device=CPU, batch=2, on_batch=say)
-
-    assert compute(trunk, 0) == 4 and trunk.seen == 4
-    assert told == [("Disks", 2, 2), ("ct_disks", 2, 2)]
-    assert compute(trunk, 0) == 0 and trunk.seen == 4
-    assert compute(trunk, 1) == 4 and trunk.seen == 8
-    store = data_features.open_store(tmp_path, sets[0], data_features.trunk_sha256(trunk))
-    assert np.flatnonzero(store.ready_flags()).tolist() == [0, 1, 2, 3]
-    assert view_index(sets[0], 1, 1) == 3
-    tokens = store.read(View(0, 3)).arrays[0]
-    assert (tokens.shape, tokens.dtype) == ((1, 1536, 32, 32), np.float16)
-    assert not np.array_equal(tokens, store.read(View(0, 1)).arrays[0])
-
-
-def test_features_of_other_weights_are_not_used(data: Path, tmp_path: Path) -> None:
-    sets, other = read_index(data), Pooled()
-    data_features.compute(Pooled(), sets[:1], tmp_path, round_=0, device=CPU)
-    other.get_buffer("weight").add_(1)
-    assert data_features.trunk_sha256(other) != data_features.trunk_sha256(Pooled())
-    assert data_features.compute(other, sets[:1], tmp_path, round_=0, device=CPU) == 2
-    with pytest.raises(StoreError, match="no features of these sets are ready"):
-        SampleSource(sets[1:], tmp_path, data_features.trunk_sha256(other))
-
-
-def test_a_picture_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    folder = make_set(tmp_path / "natural" / "Disks")
-    (folder / "images" / "1.png").write_bytes(b"not a picture")
-    with pytest.raises(ScanError, match="not a readable image") as caught:
-        data_features.compute(Pooled(), read_index(tmp_path), tmp_path / "f", round_=0, device=CPU, batch=1)
-    assert caught.value.path == folder / "images" / "1.png"
-
-
-# Samples.
-
-
-def test_a_sample_is_a_view_with_the_masks_of_its_objects(source: SampleSource) -> None:
-    sample = source.load(0, 0, 0, np.random.default_rng(0))
-    assert sample is not None
-    assert (sample.tokens.shape, sample.tokens.dtype) == ((1536, 32, 32), np.float16)
-    assert (sample.image.shape, sample.image.dtype) == ((3, INPUT_SIZE, INPUT_SIZE), np.float32)
-    assert (sample.truths.shape, sample.valid.shape) == ((2, LOGITS, LOGITS), (LOGITS, LOGITS))
-    assert sample.valid[:192].all() and not sample.valid[192:].any()  # 90 x 120 fills 384 x 512
-    _, _, transform = input_of(source.datasets[0], 0, 0, INPUT_SIZE)
-    left, right = (object_map(m, transform) for m in (disk(35, 40, 22), disk(85, 50, 17)))
-    for truth in sample.truths:
-        assert any(np.array_equal(truth, m) for m in (left, right, left | right))
-    bright = nn.functional.avg_pool2d(torch.from_numpy(sample.image), 2)[0].numpy()
-    assert bright[sample.truths[0]].mean() > bright[sample.valid].mean() + 0.3
-
-
-def test_the_same_seed_draws_the_same_batches(source: SampleSource) -> None:
-    def first(seed: int) -> list[np.ndarray]:
-        batches = source.batches(2, seed=seed, ahead=1)
-        return [s.truths for _ in range(3) for s in next(batches)]
-
-    one, same, other = first(1), first(1), first(2)
-    assert all(np.array_equal(a, b) for a, b in zip(one, same, strict=True))
-    assert not all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
-
-
-def test_photos_and_scans_are_drawn_by_their_share(data: Path, store: Path) -> None:
-    sha256 = data_features.trunk_sha256(Pooled())
-    for share in (0.3, 0.9):
-        weights = SampleSource(read_index(data), store, sha256, medical_share=share).weights
-        assert weights.tolist() == pytest.approx([1 - share, share])
-    assert SampleSource(read_index(data)[1:], store, sha256).weights.tolist() == [1.0]
-
-
-def test_a_failure_while_drawing_reaches_the_trainer(source: SampleSource, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(rng: np.random.Generator) -> None:
-        raise StoreError("the stored features of slice 0 are damaged")
-
-    monkeypatch.setattr(source, "draw", broken)
-    with pytest.raises(StoreError, match="damaged"):
-        next(source.batches(2, seed=1))
-
-
 # Training.
 
 
@@ -242,9 +78,19 @@ class Enough(Exception):
     """Ends a run from within."""
 
 
-def steps(folder: Path, source: SampleSource, until: int, **changes: Any) -> Trainer:
+def steps(
+    folder: Path,
+    source: SampleSource,
+    until: int,
+    *,
+    start: Path | None = None,
+    held: Sequence[Sample] = (),
+    **changes: Any,
+) -> Trainer:
     """Train (or go on) until step ``until``."""
-    trainer = Trainer(folder, source, model=SMALL, recipe=TrainConfig(**(asdict(RECIPE) | changes)), device=CPU)
+    trainer = Trainer(
+        folder, source, model=SMALL, recipe=replace(RECIPE, **changes), device=CPU, start=start, held=held
+    )
 
     def stop(now: Trainer) -> None:
         if now.step >= until:
@@ -265,70 +111,151 @@ def equal(one: nn.Module, other: nn.Module) -> bool:
     return mine.keys() == theirs.keys() and all(torch.equal(mine[k], theirs[k]) for k in mine)
 
 
+def talking(data: Path, store: Path, **mix: float) -> SampleSource:
+    """Both sets, with a word for one of the two objects."""
+    return SampleSource(read_index(data), store, frozen_parts(), words=words(left=("port",)), objects=2, mix=Mix(**mix))
+
+
+@pytest.fixture
+def source(data: Path, store: Path) -> SampleSource:
+    return talking(data, store)
+
+
 @pytest.fixture(scope="module")
-def trained(data: Path, store: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Trainer]:
-    """A run of two steps."""
-    source = SampleSource(read_index(data), store, data_features.trunk_sha256(Pooled()), objects=2)
+def held(data: Path, store: Path) -> list[Sample]:
+    """Two views for the validation curve, one asked for by text."""
+    found = [talking(data, store, text=t).load(0, 1, 0, np.random.default_rng(0)) for t in (0.0, 1.0)]
+    return [sample for sample in found if sample is not None]
+
+
+@pytest.fixture(scope="module")
+def trained(
+    data: Path, store: Path, held: list[Sample], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Trainer]:
+    """A run of three steps: of windows, of whole views and of windows."""
     folder = tmp_path_factory.mktemp("runs") / "first"
-    return folder, steps(folder, source, 2)
+    return folder, steps(folder, talking(data, store), 3, held=held)
 
 
-def test_two_steps_change_the_weights_and_the_loss_is_finite(trained: tuple[Path, Trainer]) -> None:
+def test_steps_change_the_weights_and_the_loss_is_finite(trained: tuple[Path, Trainer]) -> None:
     folder, trainer = trained
-    rows = log_of(folder)
-    assert [row["step"] for row in rows] == [1, 2] and trainer.step == 2 and trainer.seconds > 0
+    rows = [row for row in log_of(folder) if "rate" in row]
+    assert [row["step"] for row in rows] == [1, 2, 3] and trainer.step == 3 and trainer.seconds > 0
     for row in rows:
         assert all(math.isfinite(v) for v in row.values())
         assert row["mask0"] > 0 and row["grad"] > 0 and 0 <= row["iou1"] <= 1
-    assert [row["rate"] for row in rows] == pytest.approx([2e-3 / 150, 2 * 2e-3 / 150], rel=1e-4)
+    assert max(row["named0"] for row in rows) > 0
+    assert [row["rate"] for row in rows] == pytest.approx([k * 2e-3 / 150 for k in (1, 2, 3)], rel=1e-4)
     torch.manual_seed(RECIPE.seed)
-    fresh = type(trainer.net)(SMALL)
+    fresh = Trainable(SMALL)
     still = [k for k, v in fresh.named_parameters() if torch.equal(v, trainer.net.get_parameter(k))]
-    assert len(still) < 0.1 * len(list(fresh.named_parameters())), still
+    assert set(still) <= {"head.text_token.bias"}  # which learns only where text asks
+
+
+def test_the_averaged_weights_follow_the_trained_ones(trained: tuple[Path, Trainer]) -> None:
+    torch.manual_seed(RECIPE.seed)
+    fresh, net, mean = Trainable(SMALL), trained[1].net, trained[1].average
+    for name in ("head.masks.weight", "neck.out.weight", "head.text_match.weight"):
+        began, now, between = (m.get_parameter(name) for m in (fresh, net, mean))
+        assert 0 < (between - began).norm() < (now - began).norm() + (now - between).norm()
+        assert not torch.equal(between, now)
+    assert not mean.training and not any(p.requires_grad for p in mean.parameters())
 
 
 def test_a_checkpoint_holds_what_an_export_needs(trained: tuple[Path, Trainer]) -> None:
     folder, trainer = trained
     state = read_checkpoint(folder / "last.pt")
-    assert (state["step"], state["config"], state["recipe"]["seed"]) == (2, asdict(SMALL), 1)
+    assert (state["step"], state["config"], state["recipe"]["seed"]) == (3, asdict(SMALL), 1)
     net = load_trained(folder / "last.pt")
     assert equal(net, trainer.average) and not equal(net, trainer.net)
-    assert not net.training
+    assert not net.training and net.head.config == SMALL
 
 
 def test_the_same_seed_gives_the_same_weights(
     trained: tuple[Path, Trainer], source: SampleSource, tmp_path: Path
 ) -> None:
-    again = steps(tmp_path / "again", source, 2)
+    again = steps(tmp_path / "again", source, 3)  # the held views of the other run change nothing
     assert equal(again.net, trained[1].net) and equal(again.average, trained[1].average)
     assert not equal(steps(tmp_path / "other", source, 1, seed=2).net, trained[1].net)
 
 
+def copied(run: Path, to: Path, *, log: str = "") -> Path:
+    """A run folder with the checkpoint of ``run`` and its log, and more lines in it."""
+    to.mkdir()
+    (to / "last.pt").write_bytes((run / "last.pt").read_bytes())
+    (to / "log.jsonl").write_text((run / "log.jsonl").read_text("utf-8") + log, "utf-8")
+    return to
+
+
 def test_a_run_goes_on_where_it_stopped(trained: tuple[Path, Trainer], source: SampleSource, tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    folder.mkdir()
-    (folder / "last.pt").write_bytes((trained[0] / "last.pt").read_bytes())
-    log = (trained[0] / "log.jsonl").read_text("utf-8")
-    (folder / "log.jsonl").write_text(log + '{"step": 3, "hours": 9}\n{"step": 4, "ho', "utf-8")
+    folder = copied(trained[0], tmp_path / "run", log='{"step": 4, "hours": 9}\n{"step": 5, "ho')
     trainer = Trainer(folder, source, model=SMALL, recipe=RECIPE, device=CPU)
-    assert (trainer.step, trainer.seconds) == (2, trained[1].seconds)
+    assert (trainer.step, trainer.seconds) == (3, trained[1].seconds)
     assert equal(trainer.net, trained[1].net) and equal(trainer.average, trained[1].average)
     kept = trained[1].optimiser.state_dict()["state"]
     mine = trainer.optimiser.state_dict()["state"]
-    assert kept.keys() == mine.keys() and all(torch.equal(kept[k]["exp_avg"], mine[k]["exp_avg"]) for k in kept)
-    assert [row["step"] for row in log_of(folder)] == [1, 2]
-    assert steps(folder, source, 3).step == 3
-    assert [row["step"] for row in log_of(folder)] == [1, 2, 3] and log_of(folder)[2]["hours"] < 9
+    for name in ("exp_avg", "exp_avg_sq", "step"):
+        assert kept.keys() == mine.keys() and all(torch.equal(kept[k][name], mine[k][name]) for k in kept)
+    assert [row["step"] for row in log_of(folder)] == [1, 1, 2, 2, 3, 3]
+    went_on = steps(folder, source, 4)
+    assert went_on.step == 4 and log_of(folder)[-1]["step"] == 4 and log_of(folder)[-1]["hours"] < 9
     done = read_checkpoint(folder / "last.pt")
-    assert done["step"] == 3 and done["seconds"] > trained[1].seconds
+    assert done["step"] == 4 and done["seconds"] > trained[1].seconds
+    again = steps(copied(trained[0], tmp_path / "again"), source, 4)
+    assert equal(again.net, went_on.net) and equal(again.average, went_on.average)
+    assert not equal(again.net, trained[1].net)
 
 
-def test_a_budget_that_is_used_up_ends_the_run(
-    trained: tuple[Path, Trainer], source: SampleSource, tmp_path: Path
-) -> None:
+def test_a_budget_that_is_used_up_ends_the_run(source: SampleSource, tmp_path: Path) -> None:
     trainer = Trainer(tmp_path, source, model=SMALL, recipe=TrainConfig(hours=1e-9, views=1, objects=1), device=CPU)
     trainer.run()
     assert trainer.step == 1 and trainer.progress == 1 and (tmp_path / "last.pt").exists()
+
+
+def test_a_new_run_begins_with_the_averaged_weights_of_another(
+    trained: tuple[Path, Trainer], source: SampleSource, tmp_path: Path
+) -> None:
+    start = trained[0] / "last.pt"
+    trainer = Trainer(tmp_path / "new", source, model=SMALL, recipe=RECIPE, device=CPU, start=start)
+    assert (trainer.step, trainer.seconds) == (0, 0.0) and trainer.optimiser.state_dict()["state"] == {}
+    assert equal(trainer.net, trained[1].average) and equal(trainer.average, trained[1].average)
+    one = steps(tmp_path / "new", source, 1, start=start)
+    again = Trainer(tmp_path / "new", source, model=SMALL, recipe=RECIPE, device=CPU, start=start)
+    assert again.step == 1 and equal(again.net, one.net)  # what a run has is not begun again
+
+
+def test_weights_of_another_architecture_are_said(
+    trained: tuple[Path, Trainer], source: SampleSource, tmp_path: Path
+) -> None:
+    start, other = trained[0] / "last.pt", replace(SMALL, match=16)
+    with pytest.raises(ModelError, match="a checkpoint of another architecture") as caught:
+        Trainer(tmp_path / "new", source, model=other, recipe=RECIPE, device=CPU, start=start)
+    assert caught.value.path == start
+    with pytest.raises(ModelError, match="a checkpoint of another architecture"):
+        Trainer(copied(trained[0], tmp_path / "run"), source, model=other, recipe=RECIPE, device=CPU)
+    with pytest.raises(ModelError, match="there is no checkpoint here"):
+        Trainer(tmp_path / "new", source, model=SMALL, recipe=RECIPE, device=CPU, start=tmp_path / "none.pt")
+    state = read_checkpoint(start)
+    for change in ({"config": {**state["config"], "stem": 3}}, {"config": {**state["config"], "width": 32}}):
+        torch.save(state | change, tmp_path / "old.pt")
+        with pytest.raises(ModelError, match="a checkpoint of another architecture"):
+            load_trained(tmp_path / "old.pt")
+
+
+def test_the_held_views_are_measured_alike_each_time_and_change_nothing(
+    trained: tuple[Path, Trainer], held: list[Sample]
+) -> None:
+    folder, trainer = trained
+    before = {k: v.clone() for k, v in trainer.average.state_dict().items()}
+    one = trainer.measure()
+    assert list(one) == ["held1", "held2", "held3"] and all(0 <= v <= 1 for v in one.values())
+    assert trainer.measure() == one and trainer.measure(clicks=1) == {"held1": one["held1"]}
+    assert all(torch.equal(v, before[k]) for k, v in trainer.average.state_dict().items())
+    rows = [row for row in log_of(folder) if "held1" in row]
+    assert [row["step"] for row in rows] == [1, 2, 3] and {k: rows[-1][k] for k in one} == one
+    trainer.held.clear()
+    assert trainer.measure() == {}
+    trainer.held.extend(held)
 
 
 def test_a_save_that_is_killed_leaves_the_older_checkpoint(
@@ -348,7 +275,7 @@ def test_a_save_that_is_killed_leaves_the_older_checkpoint(
         with pytest.raises(KeyboardInterrupt):
             trainer.save()
     assert (tmp_path / "last.pt").read_bytes() == before
-    assert read_checkpoint(tmp_path / "last.pt")["step"] == 2
+    assert read_checkpoint(tmp_path / "last.pt")["step"] == 3
     trainer.save()
     assert [p.name for p in tmp_path.iterdir()] == ["last.pt"]
 
@@ -362,18 +289,52 @@ def test_a_checkpoint_that_is_none_is_said(tmp_path: Path) -> None:
     assert caught.value.path == tmp_path / "last.pt"
 
 
+def test_the_command_trains_begins_with_weights_and_goes_on(
+    data: Path, store: Path, trained: tuple[Path, Trainer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from maskwright_models.__main__ import main
+
+    monkeypatch.setattr("maskwright_models.data.features.pretrained_parts", frozen_parts)
+    monkeypatch.setattr("maskwright_models.data.phrases.vocabulary_table", lambda path, vocabulary: {})
+    monkeypatch.setattr("maskwright_models.zoo.dinov2_imsa.HeadConfig", lambda: SMALL)
+    command = ["train", str(data), "--store", str(store), "--out", str(tmp_path / "run"), "--views", "1"]
+    command += ["--hours", "1e-9", "--device", "cpu", "--threads", "1", "--start"]
+    assert main([*command, str(trained[0] / "last.pt")]) == 0
+    state = read_checkpoint(tmp_path / "run" / "last.pt")
+    assert state["step"] == 1 and state["recipe"]["views"] == 1
+    moved = (state["average"]["neck.out.weight"] - trained[1].average.neck.out.weight).abs().max()
+    assert 0 < moved < 1e-3
+    assert main([*command, str(tmp_path / "none.pt")]) == 0  # the budget is used up; what to begin with is not read
+    assert read_checkpoint(tmp_path / "run" / "last.pt")["step"] == 1
+
+
+# Simulated clicks on a batch.
+
+
+def square(asked: Sequence[bool] = (False, False), *, empty: bool = False) -> Sample:
+    """Objects of a view as the users see them; its features are not looked at."""
+    truths = np.zeros((len(asked), LOGITS, LOGITS), bool)
+    if not empty:
+        truths[:, 60:140, 80:150] = True
+    text = np.random.default_rng(0).standard_normal((len(asked), TEXT_WIDTH)).astype(np.float32)
+    named = np.zeros((len(asked), TOKENS, TOKENS), np.float32)
+    none = np.zeros(0)
+    return Sample(none, (), truths, np.ones_like(truths), np.array(asked), text, np.array(asked), named)
+
+
+def maps(batch: int) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.randn(batch, SMALL.stored, TOKENS, TOKENS), torch.randn(batch, SMALL.fine, 128, 128)
+
+
 @pytest.mark.parametrize("clicks", [0, 2])
 def test_looking_ahead_changes_the_clicks_but_no_weight(clicks: int) -> None:
     torch.manual_seed(0)
     head = Head(SMALL).train()
     before = {k: v.clone() for k, v in head.state_dict().items()}
-    truths = np.zeros((2, LOGITS, LOGITS), bool)
-    truths[:, 60:140, 80:150] = True
-    features = (torch.randn(2, SMALL.coarse, 32, 32), torch.randn(2, SMALL.fine, 128, 128))
-    state = begin(truths, np.ones_like(truths), np.random.default_rng(1), CPU, poor_masks=0.0)
+    state = begin([square()], np.random.default_rng(1), CPU, poor_masks=0.0)
     first = [len(user.labels) for user in state.users]
-    assert min(first) >= 1 and state.has_mask.tolist() == [0, 0]
-    look_ahead(head, features, state, clicks, lambda: torch.autocast("cpu", torch.bfloat16))
+    assert min(first) >= 1 and state.has_mask.tolist() == [0, 0] == state.has_text.tolist()
+    look_ahead(head, maps(2), state, clicks, lambda: torch.autocast("cpu", torch.bfloat16))
     assert all(torch.equal(v, before[k]) for k, v in head.state_dict().items())
     assert head.training and all(p.grad is None for p in head.parameters())
     after = [len(user.labels) for user in state.users]
@@ -383,11 +344,36 @@ def test_looking_ahead_changes_the_clicks_but_no_weight(clicks: int) -> None:
 
 
 def test_some_objects_start_from_a_poor_mask_and_its_correction() -> None:
-    truths = np.zeros((3, LOGITS, LOGITS), bool)
-    truths[:, 60:140, 80:150] = True
-    state = begin(truths, np.ones_like(truths), np.random.default_rng(1), CPU, poor_masks=1.0)
+    state = begin([square((False,) * 3)], np.random.default_rng(1), CPU, poor_masks=1.0)
     assert state.has_mask.tolist() == [1, 1, 1] and set(state.mask_input.unique().tolist()) == {-6.0, 6.0}
     assert all(len(user.labels) >= 1 for user in state.users)
+
+
+def test_text_comes_alone_or_with_a_click_and_never_with_a_poor_mask() -> None:
+    sample = square((True,) * 60)
+    state = begin([sample, square((False,))], np.random.default_rng(1), CPU, poor_masks=1.0)
+    assert state.has_text.tolist() == [1.0] * 60 + [0.0]
+    assert torch.equal(state.text[:60], torch.from_numpy(sample.text))
+    assert state.has_mask.tolist() == [0.0] * 60 + [1.0]
+    clicked = sum(bool(user.labels) for user in state.users[:60])
+    assert 4 <= clicked <= 22
+    coords, labels, *_ = state.inputs(CPU)
+    assert len(coords) == len(labels) == 61
+    silent = [k for k, user in enumerate(state.users) if not user.labels]
+    assert (labels[silent] == -1).all() and not coords[silent].any()
+
+
+def test_text_that_names_nothing_is_corrected_where_something_is_marked() -> None:
+    state = begin([square((True,) * 20, empty=True)], np.random.default_rng(1), CPU)
+    assert not any(user.labels for user in state.users)
+    logits = torch.full((20, 4, LOGITS, LOGITS), -5.0)
+    state.advance(logits, torch.zeros(20, 4))
+    assert not any(user.labels for user in state.users) and state.has_mask.tolist() == [1.0] * 20
+    logits[:, :, 100:120, 30:60] = 5.0
+    state.advance(logits, torch.zeros(20, 4))
+    for user in state.users:
+        assert user.labels and set(user.labels) == {0.0}
+        assert all(59 < x < 121 and 199 < y < 241 for x, y in user.coords)
 
 
 def test_every_set_in_the_table_of_restricted_licences_is_known_by_its_folder(shared_data: Path) -> None:
