@@ -15,13 +15,12 @@ from maskwright.core.errors import ModelError
 from maskwright.core.model_card import ModelCard
 from maskwright.inference.model_folder import check_files, checked_file, checked_graph, read_card, sha256_of
 from maskwright_models.export.install import write_card
+from maskwright_models.export.read_back import TRAINED_WITH
 from maskwright_models.export.weights import HALF
 
 README = "README.md"
 REPORT = "report.json"
 TEXTS = ("licence", "license", "notice")
-UNWRITTEN = ("rough", "named")
-"""Parts of the head that only the losses of its own training look at; the graph does not have them."""
 
 
 def write_head(head: nn.Module, source: Path, target: Path) -> None:
@@ -35,7 +34,7 @@ def write_head(head: nn.Module, source: Path, target: Path) -> None:
     model = onnx.load(str(source))
     stored = {t.name.removesuffix(HALF).removeprefix("head."): t for t in model.graph.initializer}
     for name, value in head.state_dict().items():
-        if name.endswith("num_batches_tracked") or name.split(".")[0] in UNWRITTEN:
+        if name.endswith("num_batches_tracked") or name in TRAINED_WITH:
             continue
         tensor = stored.get(name)
         if tensor is None or tuple(tensor.dims) != tuple(value.shape):

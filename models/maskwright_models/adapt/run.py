@@ -23,8 +23,8 @@ from maskwright_models.export.read_back import read_head
 
 ADAPTED, KEPT = "adapted", "base kept"
 """Decisions."""
-MOST_SLICES = 150
-"""Slices that are trained on at most, evenly spread: each of their views takes over a megabyte."""
+MOST_VIEWS = 150
+"""Views that are trained on at most, slices first: each takes over a megabyte, and half a second to encode."""
 MOST_CHECKED = 16
 """Masks that training is checked on at most."""
 FILL_SHARE = 0.35
@@ -137,7 +137,7 @@ class _Work:
 
     def _filled(self, filler: Filler, items: Sequence[Item]) -> tuple[list[Seen], list[Seen]]:
         """Views to train on, and views of other slices to check it on; none where there are too few slices for both."""
-        items = _of_slices(items, MOST_SLICES)
+        items = _of_slices(items, MOST_VIEWS)
         try:
             inner = split(items, seed=self.options.seed + 1)
         except AnnotationError:
@@ -146,7 +146,8 @@ class _Work:
         checked = filler.fill(spread(inner.held, MOST_CHECKED))
         order = np.random.default_rng(self.options.seed).permutation(len(inner.trained))  # what is late is any of them
         shuffled = [inner.trained[int(i)] for i in order]
-        trained = filler.fill(shuffled, extra=self.options.extra, is_late=lambda: clock.share > FILL_SHARE)
+        extra = min(self.options.extra, MOST_VIEWS // len({item.place for item in shuffled}) - 1)
+        trained = filler.fill(shuffled, extra=extra, is_late=lambda: clock.share > FILL_SHARE)
         views = [view for place in sorted({i.place for i in trained}) for view in shelf.views[place]]
         if not views and shelf.counts.late:
             raise self._too_short()

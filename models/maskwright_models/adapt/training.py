@@ -14,18 +14,21 @@ from torch import Tensor
 from maskwright.core.metrics import dice_of_iou, iou
 from maskwright.core.protocol import deepest_error
 from maskwright_models.adapt.clock import Clock
-from maskwright_models.adapt.files import UNWRITTEN
 from maskwright_models.adapt.shelf import Seen
 from maskwright_models.data.clicks import PAD, to_input
 from maskwright_models.data.samples import Sample
+from maskwright_models.export.read_back import TRAINED_WITH
 from maskwright_models.train.losses import head_loss
 from maskwright_models.train.simulation import begin, look_ahead
 from maskwright_models.zoo.dinov2_imsa import TEXT_WIDTH, TOKENS, Head
 
-FROZEN = ("text_token", "text_match", *UNWRITTEN)
-"""Parts that stay: those that only words train, since a project does not say that all of a label is marked on a slice,
-and those that an exported head does not have.
-"""
+FROZEN = ("text_token", "text_match")
+"""Parts that only words train: a project does not say that all of a label is marked on a slice."""
+
+
+def is_frozen(name: str) -> bool:
+    """Whether a weight stays: it is for words, or an exported head does not have it."""
+    return name.split(".")[0] in FROZEN or name in TRAINED_WITH
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ def train_head(
     head = copy.deepcopy(base).eval().requires_grad_()  # batch norms keep the statistics they have
     head.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     for name, parameter in head.named_parameters():
-        if name.split(".")[0] in FROZEN:
+        if is_frozen(name):
             parameter.requires_grad = False
     average = copy.deepcopy(head)
     moving = [p for p in head.parameters() if p.requires_grad]
