@@ -285,4 +285,13 @@ def test_flags_are_read_only_and_follow_another_process_after_refresh(tmp_path: 
     assert store.ready(MIDDLE) and same(store.read(MIDDLE), features(1))
 
 
+def test_a_flag_that_is_being_written_does_not_count_yet(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    store.write(MIDDLE, features(1))
+    (store.folder / "0/done/c/1.0a1b.partial").write_bytes(b"")
+    (store.folder / "0/done/c/3").write_bytes(b"\0")
+    again = opened(tmp_path)
+    assert again.notice == "" and again.ready_flags().tolist() == [False, False, True, False]
+
+
 # Least recently used stores make room.
