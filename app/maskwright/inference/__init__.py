@@ -8,7 +8,7 @@ from maskwright.inference.model_folder import find_folder, installed_folders, re
 from maskwright.inference.segmentation import Segmentation, Zoomed
 from maskwright.inference.segmenter import OnnxSegmenter, Segmenter
 from maskwright.inference.uncertainty import Uncertainty
-from maskwright.inference.zoom import ZoomPolicy
+from maskwright.inference.zoom import ZoomPolicy, policy_of_card
 
 __all__ = [
     "OnnxSegmenter",
@@ -33,9 +33,10 @@ def load_segmenter(
     """Open an installed model by id, or a model folder by path.
 
     ``threads`` is how many threads one run may use (default: all cores, at most four); ``user_models`` is a folder of
-    models beside the bundled ones. ``zoom`` says whether, or how, small objects are looked at a second time in a crop;
-    the encoder then runs once more when an object turns out to be small. Raises ModelError where the model is not
-    there, its hash differs, or it speaks another contract.
+    models beside the bundled ones. ``zoom`` says whether, or how, small objects are looked at a second time in a crop
+    (True: as the model's card says); the encoder then runs once more when an object turns out to be small. Raises
+    ModelError where the model is not there, its hash differs, or it speaks another contract.
     """
-    policy = zoom if isinstance(zoom, ZoomPolicy) else ZoomPolicy() if zoom else None
-    return OnnxSegmenter(find_folder(model, user_models), threads=threads, zoom=policy)
+    folder = find_folder(model, user_models)
+    policy = zoom if isinstance(zoom, ZoomPolicy) else policy_of_card(read_card(folder).extra) if zoom else None
+    return OnnxSegmenter(folder, threads=threads, zoom=policy)

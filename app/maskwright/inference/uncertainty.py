@@ -38,7 +38,7 @@ class PoolPolicy:
     """
 
     jitter_px: float = 5.0
-    close: float = 0.12
+    close: float = 0.3
     levels: tuple[float, ...] = (0.2, 0.35, 0.5)
     least_depth: float = 1.5
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
 import cv2
 import numpy as np
@@ -60,9 +61,19 @@ class ZoomPolicy:
     shrink: float = 0.5
     speck: float = 0.05
     least_overlap: float = 0.6
-    slack: float = 0.05
-    clear_gain: float = 0.05
+    slack: float = 0.0
+    clear_gain: float = 0.1
     trust: bool = True
+
+
+def policy_of_card(extra: Mapping[str, Any]) -> ZoomPolicy | None:
+    """Policy of a model, from the entry ``zoom`` of its card: false for none, or what differs from the usual policy."""
+    said = extra.get("zoom", True)
+    if not isinstance(said, Mapping):
+        return ZoomPolicy() if said else None
+    usual = {one.name: one.default for one in fields(ZoomPolicy)}
+    values: dict[str, Any] = {name: type(usual[name])(value) for name, value in said.items() if name in usual}
+    return ZoomPolicy(**values)
 
 
 def plan_zoom(

@@ -18,7 +18,16 @@ from maskwright.inference.zoom import ZoomPolicy, pasted
 
 SHAPE, CELLS, SIZE = (200, 300), 64, 128
 POLICY = ZoomPolicy(
-    expand=1.5, doubt=0, least_score=0, least_gain=1.5, most_gain=8, least_side_px=16, rim=0.1, shrink=0.5
+    expand=1.5,
+    doubt=0,
+    least_score=0,
+    least_gain=1.5,
+    most_gain=8,
+    least_side_px=16,
+    rim=0.1,
+    shrink=0.5,
+    slack=0.05,
+    clear_gain=0.05,
 )
 BOX = (70, 90, 130, 150)
 CLICK = Prompts().add(Point(110, 100))
@@ -291,9 +300,13 @@ def test_a_family_with_a_memory_has_one_view(tmp_path: Path) -> None:
 
 def test_the_zoom_is_on_in_scripts_and_can_be_turned_off(folder: Path) -> None:
     from maskwright.inference import load_segmenter
+    from tests.unit.inference.tiny_models import edit_card
 
     image, policy = np.zeros((512, 512), np.uint8), ZoomPolicy(least_gain=3)
     assert load_segmenter(folder, 1).encode(image).crops is not None
     assert load_segmenter(folder, 1, zoom=policy).encode(image).crops is not None
     assert load_segmenter(folder, 1, zoom=False).encode(image).crops is None
+    edit_card(folder, zoom=False)  # a model may say that it is no good at it
+    assert load_segmenter(folder, 1).encode(image).crops is None
+    assert load_segmenter(folder, 1, zoom=policy).encode(image).crops is not None
     assert np.array_equal(pasted(np.zeros((2, 2), bool), np.ones((1, 1), bool), (0, 0, 1, 1)), [[1, 0], [0, 0]])

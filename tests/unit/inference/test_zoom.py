@@ -8,7 +8,7 @@ import pytest
 from maskwright.core.preprocess import STRETCH, SliceTransform
 from maskwright.core.prompts import Box, Point, Prompts, Scribble, Text
 from maskwright.inference.closer import CropEncoder, crop_logits, merged_logits
-from maskwright.inference.zoom import ZoomPolicy, misses, pasted, plan_zoom, prompts_in, within
+from maskwright.inference.zoom import ZoomPolicy, misses, pasted, plan_zoom, policy_of_card, prompts_in, within
 
 POLICY = ZoomPolicy(
     expand=1.5, doubt=1, least_score=0.5, least_gain=1.5, most_gain=8, least_side_px=16, rim=0.1, shrink=0.5, speck=0.05
@@ -115,6 +115,13 @@ def test_a_crop_is_kept_while_the_object_sits_well_in_it() -> None:
 def test_at_the_edge_of_the_slice_an_object_may_touch_the_edge_of_its_crop() -> None:
     current = (0, 240, 60, 300)
     assert plan(blob(0, 262, 38, 300), click(290, 10), current=current) == current
+
+
+def test_the_card_of_a_model_may_change_the_policy_or_have_none() -> None:
+    assert policy_of_card({}) == ZoomPolicy() == policy_of_card({"zoom": True}) == policy_of_card({"zoom": {}})
+    assert policy_of_card({"zoom": False}) is None
+    other = policy_of_card({"zoom": {"expand": 2, "trust": 0, "of a later version": 1}})
+    assert other == ZoomPolicy(expand=2.0, trust=False)
 
 
 # Prompts and masks.
