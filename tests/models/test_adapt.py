@@ -343,13 +343,13 @@ def test_where_nothing_is_won_the_base_stays_and_nothing_is_written(
 
 
 def test_time_that_does_not_suffice_is_said(base: Path, tmp_path: Path) -> None:
-    times = iter(np.arange(0, 1000, 0.5))
-    clock = Clock(6.0, now=lambda: float(next(times)))
-    with pytest.raises(ModelError, match="8 minutes are too few") as caught:
-        adapt(
-            folder_material(make_folder(tmp_path / "coins", 8)), base, tmp_path / "mine", options=Options(), clock=clock
-        )
-    assert "--minutes" in caught.value.hint and not (tmp_path / "mine").exists()
+    material = folder_material(make_folder(tmp_path / "coins", 8))
+    for seconds in (4.0, 6.5):  # no time for features, and none for training
+        times = iter(np.arange(0, 1000, 0.5))
+        clock = Clock(seconds, now=lambda times=times: float(next(times)))
+        with pytest.raises(ModelError, match="8 minutes are too few") as caught:
+            adapt(material, base, tmp_path / "mine", options=Options(extra=4, threads=1), clock=clock)
+        assert "--minutes" in caught.value.hint and not (tmp_path / "mine").exists()
 
 
 def test_scans_that_are_gone_or_changed_are_left_out_with_a_note(

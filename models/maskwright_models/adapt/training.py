@@ -94,11 +94,14 @@ def train_head(
     start, step = clock.share, 0
     curve = [(0, figure(base, checked, clicks=recipe.clicks))]
     best = Best(curve[0][1])
+    before, longest = clock.share, 0.0
     while not best.is_settled(recipe.patience):
-        used = (clock.share - start) / max(recipe.until - start, 1e-9)
-        done = 1.0 if recipe.most_steps is None else step / recipe.most_steps
-        progress = used if recipe.most_steps is None else max(used, done)
-        if progress >= (len(curve)) / recipe.checks and step:
+        at = clock.share
+        before, longest = at, max(longest, at - before)
+        progress = 1.0 if at + longest > recipe.until else (at - start) / max(recipe.until - start, 1e-9)
+        if recipe.most_steps is not None:
+            progress = max(progress, step / recipe.most_steps)
+        if step and progress >= len(curve) / recipe.checks:
             curve.append((step, figure(average, checked, clicks=recipe.clicks)))
             best.offer(curve[-1][1], means)
         if progress >= 1:
