@@ -31,7 +31,8 @@ class ModelCard:
     ``logits_shape`` the size of the mask logits, both in pixels. ``preprocessing`` is one of
     :data:`maskwright.core.preprocess.FITS`. ``labels`` are words to offer for a text prompt, ``categories`` the names
     that the head's ``category`` output counts through. Where text alone gives a score below ``text_floor``, nothing was
-    found; without it every score counts.
+    found; without it every score counts. ``first_passes`` is how many head runs make the first answer to an object,
+    each going on from the mask of the one before; later answers have that of the answer before them, and take one.
     """
 
     id: str
@@ -55,6 +56,7 @@ class ModelCard:
     std_rgb: tuple[float, float, float] = (0.229, 0.224, 0.225)
     preprocessing: str = LETTERBOX
     notice: str = ""
+    first_passes: int = 1
     labels: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)

@@ -240,9 +240,12 @@ class OnnxSegmenter:
         *,
         stop: Stop | None = None,
     ) -> Segmentation:
-        """One head run on one view."""
+        """One view's answer: one head run, and where there is no mask to go on from as many as the card asks for."""
         transform, out = self._frame(features.shape_yx), self._run(features, prompts, previous, stop=stop)
         card, best = self._card, int(out["scores"][0].argmax())
+        for _ in range(card.first_passes - 1 if previous is None else 0):
+            out = self._run(features, prompts, out["logits"][0, best], stop=stop)
+            best = int(out["scores"][0].argmax())
         logits = np.ascontiguousarray(out["logits"][0, best])
         return Segmentation(
             mask=transform.logits_to_slice(logits) > 0,

@@ -1,4 +1,4 @@
-"""Computes frozen features of training views once, trunk tokens and stem maps, into the same FeatureStore as the app's."""
+"""Frozen features of training views, computed once: trunk tokens and stem maps, in the app's FeatureStore."""
 
 from __future__ import annotations
 

@@ -47,8 +47,12 @@ def compare(encoder: Encoder, head: Head, folder: Path, photo: Path | None = Non
         for prompts in cases((rgb.shape[0], rgb.shape[1])):
             coords, labels = (torch.from_numpy(a) for a in prompt_points(prompts, transform))
             words = (vector, torch.ones(1)) if prompts.text else (torch.zeros_like(vector), torch.zeros(1))
-            logits, scores = head(*maps, coords, labels, *nothing, *words)
-            ours = logits[0, int(scores[0].argmax())].numpy()
+            start = nothing
+            for _ in range(segmenter.card.first_passes):
+                logits, scores = head(*maps, coords, labels, *start, *words)
+                chosen = logits[:1, scores[0].argmax()]
+                start = chosen[None], torch.ones(1)
+            ours = chosen[0].numpy()
             theirs = segmenter.segment(features, prompts)
             worst = max(worst, float(np.abs(ours - theirs.logits).max() / np.abs(ours).max()))
             mask = transform.logits_to_slice(ours) > 0

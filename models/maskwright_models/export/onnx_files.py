@@ -139,6 +139,7 @@ def export_default(
         candidates=config.candidates,
         features=tuple(FeatureSpec(f"feat_{i}", s, "float16") for i, s in enumerate(shapes)),
         prompts=("point", "box", "scribble", "text"),
+        first_passes=2,
         **{**text, **about, **joined},
     )
     (folder / "model.json").write_text(json.dumps(card_to_json(card), indent=2) + "\n", "utf-8")

@@ -237,6 +237,20 @@ def test_one_click_is_one_run_of_the_head_and_no_encode(folder: Path, counts: Co
     assert counts["encoder opened"] == 1 and counts["encoder run"] == 2
 
 
+def test_a_card_may_have_its_first_answer_read_again(folder: Path, counts: Counter[str]) -> None:
+    once = OnnxSegmenter(folder, threads=1)
+    features = once.encode(BLACK)
+    first = once.segment(features, CLICK)
+    again = once.segment(features, CLICK, previous=first)
+    write_card(folder, first_passes=2)
+    twice = OnnxSegmenter(folder, threads=1)
+    counts.clear()
+    answer = twice.segment(features, CLICK)
+    assert counts["head run"] == 2 and (answer.logits == again.logits).all()
+    twice.segment(features, CLICK, previous=answer)
+    assert counts["head run"] == 3
+
+
 def test_features_from_elsewhere_need_no_encoder(folder: Path) -> None:
     features = OnnxSegmenter(folder, threads=1).encode(BLACK)
     (folder / "encoder.onnx").unlink()
