@@ -55,6 +55,8 @@ def compare(encoder: Encoder, head: Head, folder: Path, photo: Path | None = Non
             ours = chosen[0].numpy()
             theirs = segmenter.segment(features, prompts)
             worst = max(worst, float(np.abs(ours - theirs.logits).max() / np.abs(ours).max()))
+            if theirs.missing:  # words below the card's floor: the app leaves no mask of these logits
+                continue
             mask = transform.logits_to_slice(ours) > 0
             union = (mask | theirs.mask).sum()
             least = min(least, float((mask & theirs.mask).sum() / union) if union else 1.0)
