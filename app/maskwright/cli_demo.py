@@ -53,7 +53,7 @@ def jobs() -> dict[Path, Job]:
     return {
         sample_photo(): Job(
             "cup and saucer",
-            ((290.0, 120.0, True), (150.0, 280.0, True), (430.0, 270.0, True), (115.0, 340.0, False)),
+            ((290.0, 120.0, True), (150.0, 280.0, True), (300.0, 310.0, True), (115.0, 340.0, False)),
         ),
         sample_volume(): Job(
             "lateral ventricles", ((88.0, 119.0, True), (109.0, 119.0, True), (98.0, 119.0, False)), index=94

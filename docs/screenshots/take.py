@@ -57,7 +57,7 @@ def photo(path: Path) -> None:
     window.bridge.act(lambda s: s.rename_label(1, "Cup and saucer"))
     window.bridge.act(lambda s: s.add_label("Table"))
     press(window, Qt.Key.Key_1)
-    for x, y, button in ((290, 120, LEFT), (150, 280, LEFT), (430, 270, LEFT), (115, 340, RIGHT)):
+    for x, y, button in ((290, 120, LEFT), (150, 280, LEFT), (300, 310, LEFT), (115, 340, RIGHT)):
         click(window, x, y, button)
     save(window, path)
 
