@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from maskwright_models.data.samples import SampleSource
     from maskwright_models.train.trainer import Trainable
     from maskwright_models.zoo.dinov2_imsa import Head
 
@@ -30,7 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--id", help="model id (default: name of the folder)")
     parser.add_argument("--version", default="0.1.0")
     parser.add_argument(
-        "--calibrate", type=Path, metavar="DATA", help="training data whose held images the predicted IoU is fitted to"
+        "--calibrate",
+        type=Path,
+        metavar="DATA",
+        help="training data: its words are offered, its held images fit scores",
     )
     parser.add_argument("--store", type=Path, default=Path("work/features"), help="features of that data")
     parser.add_argument("--volumes", type=Path, help="folder that 'maskwright-models volumes' wrote, to fit to as well")
@@ -39,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Export into a temporary folder, compare, then replace what is in ``--out``."""
     from maskwright.core.errors import ModelError
+    from maskwright_models.data.sources import open_sources
     from maskwright_models.export.default_parity import compare
     from maskwright_models.export.onnx_files import export_default
     from maskwright_models.export.text_files import export_text_files
@@ -46,15 +51,16 @@ def run(args: argparse.Namespace) -> int:
     from maskwright_models.zoo.dinov2_imsa import ABOUT, Encoder, pretrained_trunk
     from maskwright_models.zoo.efficient_stem import pretrained_stem
 
-    net = load_trained(args.checkpoint)
+    net, labels = load_trained(args.checkpoint), None
     if args.calibrate is not None:
-        net.head = _calibrated(net, args)
+        train, held = open_sources(args.calibrate, args.store, volumes=args.volumes)
+        net.head, labels = _calibrated(net, held), train.shown_labels
     encoder = Encoder(pretrained_trunk(), pretrained_stem(), net.neck).eval()
     args.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=args.out.parent, prefix=".export-") as scratch:
         folder = Path(scratch) / (args.id or args.out.name)
         about = {**ABOUT, "id": folder.name, "version": args.version}
-        export_default(encoder, net.head, folder, about=about, text=export_text_files(folder))
+        export_default(encoder, net.head, folder, about=about, text=export_text_files(folder, labels=labels))
         report = compare(encoder, net.head, folder)
         sys.stdout.write(json.dumps(report) + "\n")
         if report["logit_error"] > WORST_LOGIT_ERROR or report["mask_iou"] < 0.995:
@@ -65,17 +71,15 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _calibrated(net: Trainable, args: argparse.Namespace) -> Head:
+def _calibrated(net: Trainable, held: SampleSource) -> Head:
     """The head with its scores fitted to the real IoU on views that training left out."""
     import numpy as np
     import torch
 
-    from maskwright_models.data.sources import open_sources
     from maskwright_models.evaluate.calibration import fit_calibration
     from maskwright_models.export.calibration import fold_calibration
     from maskwright_models.train.held import held_answers
 
-    _, held = open_sources(args.calibrate, args.store, volumes=args.volumes)
     rng = np.random.default_rng(3)
     samples = [held.draw(rng) for _ in range(HELD_VIEWS)]
     scores, iou = held_answers(net.neck, net.head, samples, device=torch.device("cpu"), clicks=HELD_CLICKS)

@@ -170,6 +170,11 @@ class SampleSource:
                 weights[part] *= share / weights[part].sum()
         self.views, self.weights = views, weights / max(weights.sum(), 1e-9)
 
+    @property
+    def shown_labels(self) -> tuple[str, ...]:
+        """Labels of the sets that have views, in alphabetical order."""
+        return tuple(sorted({n for names, v in zip(self.labels, self.views, strict=True) if len(v) for n in names}))
+
     def draw(self, rng: np.random.Generator, *, windows: bool = False) -> Sample:
         """One random view with ``objects`` objects (repeated where it has fewer), or with windows around small ones.
 
