@@ -32,7 +32,8 @@ class ModelCard:
     :data:`maskwright.core.preprocess.FITS`. ``labels`` are words to offer for a text prompt, ``categories`` the names
     that the head's ``category`` output counts through. Where text alone gives a score below ``text_floor``, nothing was
     found; without it every score counts. ``first_passes`` is how many head runs make the first answer to an object,
-    each going on from the mask of the one before; later answers have that of the answer before them, and take one.
+    each going on from the mask of the one before; later answers have that of the answer before them, and take one, and
+    so do words alone.
     """
 
     id: str

@@ -243,7 +243,8 @@ class OnnxSegmenter:
         """One view's answer: one head run, and where there is no mask to go on from as many as the card asks for."""
         transform, out = self._frame(features.shape_yx), self._run(features, prompts, previous, stop=stop)
         card, best = self._card, int(out["scores"][0].argmax())
-        for _ in range(card.first_passes - 1 if previous is None else 0):
+        placed = any(not isinstance(p, Text) for p in prompts)  # what words alone found is not gone on from
+        for _ in range(card.first_passes - 1 if previous is None and placed else 0):
             out = self._run(features, prompts, out["logits"][0, best], stop=stop)
             best = int(out["scores"][0].argmax())
         logits = np.ascontiguousarray(out["logits"][0, best])

@@ -48,7 +48,8 @@ def compare(encoder: Encoder, head: Head, folder: Path, photo: Path | None = Non
             coords, labels = (torch.from_numpy(a) for a in prompt_points(prompts, transform))
             words = (vector, torch.ones(1)) if prompts.text else (torch.zeros_like(vector), torch.zeros(1))
             start = nothing
-            for _ in range(segmenter.card.first_passes):
+            placed = any(not isinstance(p, Text) for p in prompts)
+            for _ in range(segmenter.card.first_passes if placed else 1):
                 logits, scores = head(*maps, coords, labels, *start, *words)
                 chosen = logits[:1, scores[0].argmax()]
                 start = chosen[None], torch.ones(1)
