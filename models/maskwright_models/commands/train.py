@@ -28,6 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--views", type=int, default=6, help="images per step")
     parser.add_argument("--objects", type=int, default=3, help="objects per image")
     parser.add_argument("--medical-share", type=float, default=0.45)
+    parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
+    parser.add_argument(
+        "--words-only", action="store_true", help="train what only words go through; clicks stay as they are"
+    )
     parser.add_argument("--licences", choices=("all", "open"), default="all")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", choices=CHOICES, default="auto")
@@ -52,11 +56,19 @@ def run(args: argparse.Namespace) -> int:
         licences=args.licences,
         rounds=args.rounds,
         objects=args.objects,
-        mix=Mix(medical=args.medical_share),
+        mix=Mix(medical=args.medical_share, **({"text": 1.0, "windows": 0.0} if args.words_only else {})),
     )
     args.out.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(args.seed)
-    recipe = TrainConfig(hours=args.hours, views=args.views, objects=args.objects, seed=args.seed)
+    recipe = TrainConfig(
+        hours=args.hours,
+        views=args.views,
+        objects=args.objects,
+        rate=args.rate,
+        warmup_steps=20 if args.words_only else 150,
+        seed=args.seed,
+        words_only=args.words_only,
+    )
     trainer = Trainer(
         args.out,
         source,

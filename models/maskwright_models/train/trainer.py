@@ -27,7 +27,10 @@ from maskwright_models.zoo.dinov2_imsa import Head, HeadConfig, Neck
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
-    """Recipe. ``hours`` is the whole budget: the learning rate falls with the time used, also over restarts."""
+    """Recipe. ``hours`` is the whole budget: the learning rate falls with the time used, also over restarts.
+
+    ``words_only`` trains what only words go through and nothing else, so that answers without words stay the same.
+    """
 
     hours: float = 2.0
     views: int = 6
@@ -40,6 +43,7 @@ class TrainConfig:
     seed: int = 1
     save_minutes: float = 6.0
     log_steps: int = 20
+    words_only: bool = False
 
 
 class Trainable(nn.Module):
@@ -73,9 +77,11 @@ class Trainer:
         if start is not None and not (folder / "last.pt").exists():
             _fill(self.net, read_checkpoint(start, device), "average", start)
         self.average = copy.deepcopy(self.net).eval().requires_grad_(requires_grad=False)
-        decay = [p for p in self.net.parameters() if p.ndim > 1]
-        plain = [p for p in self.net.parameters() if p.ndim <= 1]
-        groups = [{"params": decay, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+        trained = word_parameters(self.net) if recipe.words_only else list(self.net.parameters())
+        decay = [p for p in trained if p.ndim > 1]
+        plain = [p for p in trained if p.ndim <= 1]
+        rate = 0.0 if recipe.words_only else recipe.weight_decay
+        groups = [{"params": decay, "weight_decay": rate}, {"params": plain, "weight_decay": 0.0}]
         self.optimiser = torch.optim.AdamW(groups, lr=recipe.rate, betas=(0.9, 0.99))
         self.step, self.seconds = 0, 0.0
         if (folder / "last.pt").exists():
@@ -86,7 +92,7 @@ class Trainer:
         rng = np.random.default_rng([self.recipe.seed, self.step])
         batches = self.source.batches(self.recipe.views, seed=self.recipe.seed + self.step)
         last, saved, rows = time.monotonic(), time.monotonic(), []
-        self.net.train()
+        self.net.train(not self.recipe.words_only)  # the batch norms' statistics belong to all answers
         while self.progress < 1:
             rows.append(self._one_step(next(batches), rng))
             now = time.monotonic()
@@ -117,18 +123,18 @@ class Trainer:
         with autocast():
             features = of_objects(self.net.neck(batch.tokens, batch.stem), samples)
         state = begin(samples, rng, self.device)
-        ahead = min(6, int(rng.geometric(0.5)) - 1)
+        ahead = 0 if recipe.words_only else min(6, int(rng.geometric(0.5)) - 1)
         look_ahead(self.net.head, tuple(f.detach() for f in features), state, ahead, autocast)
         total: Tensor = torch.zeros((), device=self.device)
         out: dict[str, float] = {"ahead": float(ahead), "rate": rate}
-        for k in range(2):
+        for k in range(1 if recipe.words_only else 2):
             with autocast():
                 answer = self.net.head.answer(*features, *state.inputs(self.device))
             loss = head_loss(answer, batch.truth, batch.valid, batch.named, batch.known)
             total = total + loss.total
             out |= {f"mask{k}": loss.mask.item(), f"score{k}": loss.score.item(), f"named{k}": loss.named.item()}
             out |= {f"iou{k}": loss.iou.item(), f"chosen{k}": loss.chosen_iou.item()}
-            if k == 0:
+            if k == 0 and not recipe.words_only:
                 state.advance(answer.logits.detach(), answer.scores.detach())
         self.optimiser.zero_grad(set_to_none=True)
         (total / 2).backward()
@@ -199,6 +205,24 @@ class Trainer:
             whole = [row for row in log.read_text("utf-8").splitlines() if row.endswith("}")]  # a kill can cut the last
             rows = [row for row in whole if json.loads(row)["step"] <= self.step]
             log.write_text("".join(f"{row}\n" for row in rows), "utf-8")
+
+
+def word_parameters(net: Trainable) -> list[nn.Parameter]:
+    """What an answer without words does not depend on; all else of ``net`` stops learning."""
+    net.requires_grad_(requires_grad=False)
+    head = net.head
+    words = [*head.text_token.parameters(), *head.text_match.parameters(), head.named, head.match_out.weight]
+    for parameter in words:
+        parameter.requires_grad_()
+    head.match_out.weight.register_hook(_last_column)
+    return words
+
+
+def _last_column(gradient: Tensor) -> Tensor:
+    """The gradient of what is read from the map of words, without that of the maps of clicks."""
+    kept = torch.zeros_like(gradient)
+    kept[:, 2] = gradient[:, 2]
+    return kept
 
 
 def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
