@@ -19,8 +19,6 @@ def test_answers_without_words_do_not_change(data: Path, store: Path, tmp_path: 
     mix = Mix(text=1.0, absent=0.3, windows=0.0)
     given = words(left=("on the left",))
     source = SampleSource(read_index(data), store, frozen_parts(), words=given, objects=2, mix=mix)
-        read_index(data), store, frozen_parts(), words=words(left=("on the left",)), objects=2, mix=mix
-    )
     recipe = TrainConfig(hours=1e6, views=2, objects=2, warmup_steps=1, words_only=True)
     trainer = Trainer(tmp_path, source, model=SMALL, recipe=recipe, device=CPU)
     before = copy.deepcopy(trainer.net).eval()
