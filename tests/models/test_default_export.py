@@ -101,7 +101,7 @@ def test_any_prompts_are_answered_as_torch_answers(
     coords, labels = prompt_points(prompts, SliceTransform(features.shape_yx, INPUT_SIZE))
     assert coords.shape == (1, max(points, 1), 2)
     maps = [torch.from_numpy(a).float() for a in features.arrays]
-    start = torch.zeros(1, 1, LOGITS, LOGITS), torch.zeros(1)
+    start, scores = (torch.zeros(1, 1, LOGITS, LOGITS), torch.zeros(1)), torch.zeros(1)
     assert segmenter.card.first_passes == 2
     with torch.inference_mode():
         for _ in range(2 if points else 1):  # what words alone found is not read again

@@ -68,7 +68,9 @@ def deepest_error(
 def _tight(error: np.ndarray) -> tuple[slice, slice]:
     """Rows and columns of the box round the error; what lies beyond is at least as far from it as the box's rim."""
     ys, xs = np.flatnonzero(error.any(1)), np.flatnonzero(error.any(0))
-    return (slice(int(ys[0]), int(ys[-1]) + 1), slice(int(xs[0]), int(xs[-1]) + 1)) if ys.size else (slice(0, 0),) * 2
+    if ys.size == 0:
+        return slice(0, 0), slice(0, 0)
+    return slice(int(ys[0]), int(ys[-1]) + 1), slice(int(xs[0]), int(xs[-1]) + 1)
 
 
 def _depth(error: np.ndarray, free: np.ndarray) -> np.ndarray:

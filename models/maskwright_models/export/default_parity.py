@@ -51,9 +51,8 @@ def compare(encoder: Encoder, head: Head, folder: Path, photo: Path | None = Non
             placed = any(not isinstance(p, Text) for p in prompts)
             for _ in range(segmenter.card.first_passes if placed else 1):
                 logits, scores = head(*maps, coords, labels, *start, *words)
-                chosen = logits[:1, scores[0].argmax()]
-                start = chosen[None], torch.ones(1)
-            ours = chosen[0].numpy()
+                start = logits[:1, scores[0].argmax()][None], torch.ones(1)
+            ours = start[0][0, 0].numpy()
             theirs = segmenter.segment(features, prompts)
             worst = max(worst, float(np.abs(ours - theirs.logits).max() / np.abs(ours).max()))
             if theirs.missing:  # words below the card's floor: the app leaves no mask of these logits

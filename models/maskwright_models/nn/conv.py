@@ -47,8 +47,8 @@ class LightBlock(nn.Module):
         self.depthwise = nn.Conv2d(width, width, 3, padding=1, groups=width)
         self.expand = nn.Conv2d(width, hidden, 1)
         self.project = nn.Conv2d(hidden, width, 1)
-        nn.init.zeros_(self.project.weight)
-        nn.init.zeros_(self.project.bias)
+        for parameter in self.project.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.project(F.hardswish(self.expand(self.depthwise(x))))
