@@ -294,8 +294,8 @@ def test_the_command_trains_begins_with_weights_and_goes_on(
 ) -> None:
     from maskwright_models.__main__ import main
 
-    monkeypatch.setattr("maskwright_models.data.features.pretrained_parts", frozen_parts)
-    monkeypatch.setattr("maskwright_models.data.phrases.vocabulary_table", lambda path, vocabulary: {})
+    monkeypatch.setattr("maskwright_models.data.sources.pretrained_parts", frozen_parts)
+    monkeypatch.setattr("maskwright_models.data.sources.vocabulary_table", lambda path, vocabulary: {})
     monkeypatch.setattr("maskwright_models.zoo.dinov2_imsa.HeadConfig", lambda: SMALL)
     command = ["train", str(data), "--store", str(store), "--out", str(tmp_path / "run"), "--views", "1"]
     command += ["--hours", "1e-9", "--device", "cpu", "--threads", "1", "--start"]
