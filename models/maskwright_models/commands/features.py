@@ -15,7 +15,11 @@ from maskwright_models.devices import CHOICES
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
-    parser.add_argument("data", type=Path, help="folder with natural/ and medical/")
+    parser.add_argument("data", type=Path, help="folder with natural/ and medical/, or of a published set")
+    parser.add_argument(
+        "--layout", default="auto", help="how DATA lies: maskwright, imed, coco-lvis, sbd, panoptic, ..."
+    )
+    parser.add_argument("--split", choices=("train", "val"), default="train", help="part of a published set (train)")
     parser.add_argument("--store", type=Path, default=Path("work/features"))
     parser.add_argument("--volumes", type=Path, help="folder that 'maskwright-models volumes' wrote, to read as well")
     parser.add_argument("--rounds", type=int, default=1, help="views per image: 1 whole image, then crops (at most 8)")
@@ -33,7 +37,8 @@ def run(args: argparse.Namespace) -> int:
     from maskwright_models.devices import devices, prepare_cpu
 
     prepare_cpu(args.threads)
-    datasets = index_with_volumes(args.data, args.volumes, licences=args.licences)
+    where = {"layout": args.layout, "split": args.split}
+    datasets = index_with_volumes(args.data, args.volumes, licences=args.licences, **where)
     datasets = [d for d in datasets if not args.only or d.name in args.only]
     parts, start = pretrained_parts(), time.monotonic()
 

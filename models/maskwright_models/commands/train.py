@@ -6,6 +6,7 @@ example: nohup maskwright-models train ../shared/data/train --store work/feature
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from maskwright_models.devices import CHOICES
@@ -16,18 +17,23 @@ HELD_VIEWS = 36
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
-    parser.add_argument("data", type=Path, help="folder with natural/ and medical/")
+    parser.add_argument("data", type=Path, help="folder with natural/ and medical/, or of a published set")
+    parser.add_argument(
+        "--layout", default="auto", help="how DATA lies: maskwright, imed, coco-lvis, sbd, panoptic, ..."
+    )
+    parser.add_argument("--split", choices=("train", "val"), default="train", help="part of a published set (train)")
     parser.add_argument("--store", type=Path, default=Path("work/features"))
     parser.add_argument(
         "--volumes", type=Path, help="folder that 'maskwright-models volumes' wrote, to train on as well"
     )
     parser.add_argument("--out", type=Path, required=True, help="run folder: last.pt and log.jsonl")
-    parser.add_argument("--start", type=Path, help="checkpoint whose weights a new run begins with")
+    parser.add_argument("--start", type=Path, help="checkpoint or model folder whose weights a new run begins with")
     parser.add_argument("--hours", type=float, default=2.0, help="whole budget; the learning rate falls to its end")
     parser.add_argument("--rounds", type=int, default=1, help="views per image to use")
     parser.add_argument("--views", type=int, default=6, help="images per step")
     parser.add_argument("--objects", type=int, default=3, help="objects per image")
     parser.add_argument("--medical-share", type=float, default=0.45)
+    parser.add_argument("--text-share", type=float, default=0.35, help="objects that are asked for by text")
     parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
     parser.add_argument(
         "--words-only", action="store_true", help="train what only words go through; clicks stay as they are"
@@ -49,14 +55,17 @@ def run(args: argparse.Namespace) -> int:
     from maskwright_models.zoo.dinov2_imsa import HeadConfig
 
     prepare_cpu(args.threads)
+    words = {"text": 1.0, "windows": 0.0} if args.words_only else {"text": args.text_share}
     source, held = open_sources(
         args.data,
         args.store,
         volumes=args.volumes,
         licences=args.licences,
+        layout=args.layout,
+        split=args.split,
         rounds=args.rounds,
         objects=args.objects,
-        mix=Mix(medical=args.medical_share, **({"text": 1.0, "windows": 0.0} if args.words_only else {})),
+        mix=Mix(medical=args.medical_share, **words),
     )
     args.out.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(args.seed)
@@ -78,5 +87,7 @@ def run(args: argparse.Namespace) -> int:
         start=args.start,
         held=[held.draw(rng) for _ in range(HELD_VIEWS)] if held.any else (),
     )
+    if trainer.new:
+        sys.stderr.write(f"{len(trainer.new)} weights begin new: {', '.join(trainer.new)}\n")
     trainer.run()
     return 0

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from maskwright_models.data.features import pretrained_parts
 from maskwright_models.data.phrases import vocabulary_table
-from maskwright_models.data.samples import Mix, SampleSource, Words
+from maskwright_models.data.samples import Mix, SampleSource
 from maskwright_models.data.vocabulary import load_vocabulary
 from maskwright_models.data.volumes import index_with_volumes
+from maskwright_models.data.words import Words
 
 
 def open_sources(
@@ -20,14 +21,17 @@ def open_sources(
     rounds: int = 1,
     objects: int = 3,
     mix: Mix | None = None,
+    layout: str = "auto",
+    split: str = "train",
 ) -> tuple[SampleSource, SampleSource]:
-    """What is trained on, and the images held back from it.
+    """What is trained on, and the images held back from it; ``layout`` and ``split`` say how ``data`` lies.
 
     Raises ModelError where a package with weights is not installed, StoreError where no features are ready.
     """
     vocabulary = load_vocabulary()
     words = Words(vocabulary, vocabulary_table(store / "phrases.npz", vocabulary))
-    datasets, parts = index_with_volumes(data, volumes, licences=licences), pretrained_parts()
+    datasets = index_with_volumes(data, volumes, licences=licences, layout=layout, split=split)
+    parts = pretrained_parts()
     train, held = (
         SampleSource(datasets, store, parts, words=words, rounds=rounds, objects=objects, mix=mix, held=held)
         for held in (False, True)

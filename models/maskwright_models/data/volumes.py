@@ -117,10 +117,19 @@ def materialise_volumes(root: Path, out: Path, *, on_set: Callable[[str, int], N
 
 
 def index_with_volumes(
-    root: Path, volumes_2d: Path | None, *, licences: str = "all", only: tuple[str, ...] = ()
+    root: Path,
+    volumes_2d: Path | None,
+    *,
+    licences: str = "all",
+    only: tuple[str, ...] = (),
+    layout: str = "auto",
+    split: str = "train",
 ) -> list[Dataset]:
-    """The index of ``root``, and of the slices that :func:`materialise_volumes` wrote where a folder is given."""
-    found = read_index(root, licences=licences, only=only)
+    """The index of ``root``, and of the slices that :func:`materialise_volumes` wrote where a folder is given.
+
+    ``layout`` and ``split`` are those of ``root``, as :func:`~maskwright_models.data.index.read_index` takes them.
+    """
+    found = read_index(root, licences=licences, only=only, layout=layout, split=split)
     return found if volumes_2d is None else found + read_index(volumes_2d, licences=licences, only=only)
 
 
