@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,9 +27,8 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(("make", "layout"), [(imed, "imed"), (sbd, "sbd"), (sbd, "auto")])
 def test_features_are_computed_of_a_set_in_its_own_layout(
-    make: object, layout: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    make: Callable[[Path], Path], layout: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert callable(make)
     root = make(tmp_path / "set")
     store = tmp_path / "store"
     assert main(["features", str(root), "--layout", layout, "--store", str(store), "--device", "cpu"]) == 0
