@@ -57,7 +57,7 @@ def test_the_head_is_light() -> None:
         3 * 2 * 2 * 1024 * (64 + 16 + 5 + 1) * 96
     )  # blocks, products, tokens, keys (pooled, clicks, text), width
     assert 0.1e9 < whole - attention <= 0.8e9  # what the counter sees on a processor
-    assert whole <= 0.86e9  # with attention
+    assert whole <= 0.8e9  # with attention
 
 
 def test_what_the_neck_stores_can_be_compared_by_a_dot_product() -> None:
@@ -107,12 +107,18 @@ def test_words_change_the_answer_only_where_text_asks(head: Head) -> None:
     assert float((heard.logits - unheard.logits).abs().max()) > 0.02 * float(unheard.logits.abs().max())
 
 
-def test_words_are_learned_from_objects_that_they_do_not_ask_for(head: Head) -> None:
-    said, silent = asked(), asked(text=0.0)
-    assert torch.equal(head.answer(*said).named, head.answer(*silent).named)
+def test_words_are_learned_without_a_pass_through_the_head(head: Head) -> None:
+    feat_0, _, *_, text, _ = asked(batch=2)
+    view_of = torch.tensor([1, 0, 1])
+    vectors = torch.cat([text, -text[:1]])
+    logits = head.word_logits(feat_0, vectors, view_of)
+    assert logits.shape == (3, TOKENS, TOKENS)
+    for k in range(3):
+        alone = head.word_logits(feat_0[view_of[k]][None], vectors[k : k + 1], torch.tensor([0]))
+        assert torch.allclose(logits[k : k + 1], alone, atol=1e-5)
     head.zero_grad()
-    head.answer(*silent).named.sum().backward()
-    for name in ("text_match.weight", "text_match.bias", "named"):
+    logits.square().sum().backward()
+    for name in ("text_match.1.weight", "text_match.3.bias", "named"):
         grad = head.get_parameter(name).grad
         assert grad is not None and grad.abs().max() > 0, name
     head.zero_grad(set_to_none=True)
@@ -137,7 +143,6 @@ def test_a_window_gives_maps_of_its_size(head: Head) -> None:
     assert (whole.logits.shape, part.logits.shape) == ((2, 4, LOGITS, LOGITS), (2, 4, 128, 128))
     assert whole.scores.shape == part.scores.shape == (2, 4)
     assert (whole.rough.shape, part.rough.shape) == ((2, 1, 64, 64), (2, 1, 32, 32))
-    assert (whole.named.shape, part.named.shape) == ((2, 1, TOKENS, TOKENS), (2, 1, 16, 16))
 
 
 def test_prompts_of_a_window_are_drawn_where_they_are_in_the_whole() -> None:

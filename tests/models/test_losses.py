@@ -10,11 +10,11 @@ import torch
 from maskwright_models.train.losses import (
     each_mask,
     head_loss,
-    named_tokens,
     normalised_focal,
     real_iou,
     rough_mask,
     soft_dice,
+    word_loss,
 )
 from maskwright_models.zoo.dinov2_imsa import Answer
 
@@ -97,13 +97,13 @@ WIDE, EVERYWHERE = doubled(TRUTH), doubled(ALL)
 def answer(scores: torch.Tensor | None = None, **parts: torch.Tensor) -> Answer:
     """Three candidates of 4 x 4 pixels, undecided in everything else."""
     undecided = torch.zeros(1, 1, 2, 2)
-    values = {"logits": doubled(logits(*THREE)), "rough": undecided, "named": undecided} | parts
+    values = {"logits": doubled(logits(*THREE)), "rough": undecided} | parts
     return Answer(scores=scores if scores is not None else torch.full((1, 3), 0.5), **values)
 
 
 def test_candidate_0_and_the_best_other_learn_and_the_rest_a_little() -> None:
     maps = doubled(logits(*THREE)).requires_grad_()
-    head_loss(answer(logits=maps), WIDE, EVERYWHERE, *NONE).total.backward()
+    head_loss(answer(logits=maps), WIDE, EVERYWHERE).total.backward()
     alone = doubled(logits(*THREE)).requires_grad_()
     first = each_mask(alone[:, :1], WIDE, EVERYWHERE)[0, 0]
     others = each_mask(torch.nn.functional.avg_pool2d(alone[:, 1:], 2), TRUTH, ALL)[0]  # at half the resolution
@@ -121,12 +121,11 @@ def test_candidate_0_and_the_best_other_learn_and_the_rest_a_little() -> None:
 
 def test_the_predicted_overlap_learns_from_the_real_one_and_does_not_move_the_masks() -> None:
     scores = torch.tensor([[0.5, 0.5, 0.5]], requires_grad=True)
-    loss = head_loss(answer(scores), WIDE, EVERYWHERE, *NONE)
+    loss = head_loss(answer(scores), WIDE, EVERYWHERE)
     iou = real_iou(doubled(logits(*THREE)), WIDE, EVERYWHERE)
     assert iou[0].tolist() == pytest.approx([2 / 3, 0.0, 1.0])
     assert loss.score.item() == pytest.approx(((iou - 0.5) ** 2).mean().item())
     rough = math.log(2) + 1 - 3 / 5  # an undecided mask of 2 x 2
-    assert loss.named.item() == 0
     assert (loss.total - loss.mask).item() == pytest.approx(2 * loss.score.item() + 0.3 * rough, rel=1e-5)
     loss.total.backward()
     assert scores.grad is not None
@@ -134,17 +133,17 @@ def test_the_predicted_overlap_learns_from_the_real_one_and_does_not_move_the_ma
 
 
 def test_the_log_shows_candidate_0_and_the_chosen_one() -> None:
-    loss = head_loss(answer(torch.tensor([[0.1, 0.2, 0.9]])), WIDE, EVERYWHERE, *NONE)
+    loss = head_loss(answer(torch.tensor([[0.1, 0.2, 0.9]])), WIDE, EVERYWHERE)
     assert loss.iou.item() == pytest.approx(2 / 3)
     assert loss.chosen_iou.item() == pytest.approx(1.0)
-    other = head_loss(answer(torch.tensor([[0.1, 0.9, 0.2]])), WIDE, EVERYWHERE, *NONE)
+    other = head_loss(answer(torch.tensor([[0.1, 0.9, 0.2]])), WIDE, EVERYWHERE)
     assert other.chosen_iou.item() == 0.0
 
 
 def test_an_empty_truth_is_learned_as_an_empty_mask_of_score_0() -> None:
     nothing, empty = torch.zeros_like(WIDE), torch.full((1, 3, 4, 4), -9.0)
-    full = head_loss(answer(torch.ones(1, 3), logits=-empty), nothing, EVERYWHERE, *NONE)
-    right = head_loss(answer(torch.zeros(1, 3), logits=empty), nothing, EVERYWHERE, *NONE)
+    full = head_loss(answer(torch.ones(1, 3), logits=-empty), nothing, EVERYWHERE)
+    right = head_loss(answer(torch.zeros(1, 3), logits=empty), nothing, EVERYWHERE)
     assert right.mask.item() < 0.01 and right.score.item() == 0
     assert full.mask.item() > 10 and full.score.item() == 1
 
@@ -162,28 +161,27 @@ def test_the_rough_mask_learns_from_the_share_that_is_covered() -> None:
     assert x.grad is not None and x.grad[0, 0, 0, 1] == 0 and x.grad[0, 0, 0, 0] != 0
 
 
-def test_words_learn_where_their_label_is_and_where_it_is_not_with_the_same_weight() -> None:
-    named = torch.tensor([[[1.0, 0.5], [0.0, 0.0]]])
-    x = torch.tensor([[[[2.0, -1.0], [0.5, -3.0]]]])
-
-    def cost(logit: float, share: float) -> float:
-        return share * math.log(1 + math.exp(-logit)) + (1 - share) * math.log(1 + math.exp(logit))
-
-    each = [cost(v, s) for v, s in ((2.0, 1.0), (-1.0, 0.5), (0.5, 0.0), (-3.0, 0.0))]
-    want = (each[0] + 0.5 * each[1]) / 1.5 + (0.5 * each[1] + each[2] + each[3]) / 2.5
-    assert named_tokens(x, named, torch.tensor([True])).item() == pytest.approx(want, rel=1e-5)
-    assert named_tokens(x * 0, named, torch.tensor([True])).item() == pytest.approx(2 * math.log(2), rel=1e-5)
+def test_words_learn_the_share_that_their_label_covers_and_its_shape() -> None:
+    shares = torch.tensor([[[1.0, 0.5], [0.0, 0.0]]])
+    x = torch.tensor([[[2.0, -1.0], [0.5, -3.0]]])
+    bce = torch.nn.functional.binary_cross_entropy_with_logits(x, shares)
+    want = bce + soft_dice(x[:, None], shares[:, None], torch.ones(1, 1, 2, 2)).mean()
+    assert word_loss(x, shares).item() == pytest.approx(want.item(), rel=1e-6)
 
 
-def test_words_that_name_nothing_learn_that_and_objects_without_words_do_not_count() -> None:
-    named = torch.zeros(3, 2, 2)
-    named[0, 0, 0] = 1
-    x = torch.zeros(3, 1, 2, 2).requires_grad_()
-    loss = named_tokens(x, named, torch.tensor([True, True, False]))
-    assert loss.item() == pytest.approx((2 * math.log(2) + math.log(2)) / 2, rel=1e-5)  # the second has no inside
+def test_words_that_name_nothing_learn_that_alone() -> None:
+    shares = torch.zeros(2, 2, 2)
+    shares[0, 0, 0] = 1
+    x = torch.zeros(2, 2, 2).requires_grad_()
+    loss = word_loss(x, shares)
+    dice = 1 - 2 / 4  # of the first: 2 * 0.5 + 1 over 0.5 * 4 + 1 + 1
+    assert loss.item() == pytest.approx(math.log(2) + dice, rel=1e-5)
     loss.backward()
-    assert x.grad is not None and (x.grad[1] > 0).all() and not x.grad[2].any()
-    assert named_tokens(x, named, torch.zeros(3, dtype=torch.bool)).item() == 0
-    whole = head_loss(answer(), WIDE, EVERYWHERE, named[:1], torch.tensor([True]))
-    silent = head_loss(answer(), WIDE, EVERYWHERE, named[:1], torch.tensor([False]))
-    assert (whole.total - silent.total).item() == pytest.approx(0.3 * 2 * math.log(2), rel=1e-5)
+    assert x.grad is not None and (x.grad[1] > 0).all() and x.grad[0, 0, 0] < 0
+
+
+def test_a_batch_without_words_teaches_none() -> None:
+    x = torch.zeros(0, 2, 2).requires_grad_()
+    loss = word_loss(x, torch.zeros(0, 2, 2))
+    loss.backward()
+    assert loss.item() == 0

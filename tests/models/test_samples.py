@@ -13,8 +13,9 @@ from maskwright.core.errors import StoreError
 from maskwright.core.preprocess import SliceTransform
 from maskwright_models.data.features import compute
 from maskwright_models.data.index import read_index, read_map
-from maskwright_models.data.samples import EMPHASIS, WINDOW, Mix, Sample, SampleSource, Words, to_grid
+from maskwright_models.data.samples import EMPHASIS, WINDOW, Mix, Sample, SampleSource, best_cells, to_grid
 from maskwright_models.data.views import place_of
+from maskwright_models.data.words import NOT_SHOWN, Words
 from maskwright_models.train.batch import of_objects
 from maskwright_models.zoo.dinov2_imsa import INPUT_SIZE, LOGITS, TEXT_WIDTH, TOKENS
 from tests.models.training_cases import CPU, SHAPE, compute_all, disk, frozen_parts, make_set, words
@@ -74,6 +75,26 @@ def test_tokens_are_covered_by_the_share_of_their_pixels() -> None:
     assert cover[:3, 0].tolist() == [1.0, 0.5, 0.0] and cover.sum() == 1.5
 
 
+def test_the_cells_of_a_truth_are_those_that_come_closest_to_the_mask() -> None:
+    for share in (rng().random((9, 9)), rng(1).random((9, 9)) ** 4, np.full((9, 9), 0.4)):
+        best = best_cells(share)
+
+        def dice(cells: np.ndarray, share: np.ndarray = share) -> float:
+            return 2 * share[cells].sum() / (cells.sum() + share.sum())
+
+        assert dice(best) == pytest.approx(max(dice(share >= t) for t in np.unique(share)))
+    assert not best_cells(np.zeros((3, 3))).any()
+
+
+def test_a_line_thinner_than_a_cell_stays_in_one_piece() -> None:
+    grid = to_grid(np.pad(np.ones((512, 1), bool), ((0, 0), (101, 410))), SliceTransform((512, 512), INPUT_SIZE))
+    assert grid.max() == 0.5
+    drawn = np.zeros((512, 512), bool)
+    for k in range(512):
+        drawn[k, 100 + k // 3] = True
+    assert best_cells(to_grid(drawn, SliceTransform((512, 512), INPUT_SIZE))).any(1).all()
+
+
 # Samples of whole views.
 
 
@@ -84,21 +105,21 @@ def test_a_sample_is_a_view_with_the_masks_of_its_objects(data: Path, store: Pat
     assert [(a.shape, a.dtype) for a in sample.stem] == [((24, 128, 128), np.float16), ((40, 64, 64), np.float16)]
     assert (sample.truths.shape, sample.valid.shape) == ((2, LOGITS, LOGITS), (2, LOGITS, LOGITS))
     assert sample.valid[:, :192].all() and not sample.valid[:, 192:].any()  # 90 x 120 fills 384 x 512
-    assert (sample.text.shape, sample.named.shape) == ((2, TEXT_WIDTH), (2, TOKENS, TOKENS))
-    assert sample.corners is None and not sample.asked.any() and not sample.known.any() and not sample.text.any()
+    assert sample.text.shape == (2, TEXT_WIDTH)
+    assert (sample.words.shape, sample.shares.shape) == ((0, TEXT_WIDTH), (0, TOKENS, TOKENS))  # without words
+    assert sample.corners is None and not sample.asked.any() and not sample.text.any()
     transform = SliceTransform(SHAPE, INPUT_SIZE)
-    left, right = (to_grid(m, transform) >= 0.5 for m in (disk(35, 40, 22), disk(85, 50, 17)))
-    for truth, named in zip(sample.truths, sample.named, strict=True):
+    left, right = (best_cells(to_grid(m, transform)) for m in (disk(35, 40, 22), disk(85, 50, 17)))
+    for truth in sample.truths:
         assert np.array_equal(truth, left) or np.array_equal(truth, right)
         edges = sample.stem[0][0].repeat(2, 0).repeat(2, 1)
         assert edges[truth].mean() > edges[sample.valid[0]].mean() + 0.3
-        assert np.abs(named - truth.reshape(TOKENS, 8, TOKENS, 8).mean((1, 3))).max() < 0.15
 
 
 def test_objects_of_photos_are_joined_with_a_neighbour_and_those_of_scans_never(data: Path, store: Path) -> None:
     source = SampleSource(read_index(data), store, frozen_parts(), objects=2, mix=Mix(text=0.0, joined=1.0))
     transform = SliceTransform(SHAPE, INPUT_SIZE)
-    both = to_grid(disk(35, 40, 22) | disk(85, 50, 17), transform) >= 0.5
+    both = best_cells(to_grid(disk(35, 40, 22) | disk(85, 50, 17), transform))
     photo, scan = (loaded(source.load(which, 0, 0, rng())) for which in (0, 1))
     assert all(np.array_equal(truth, both) for truth in photo.truths)
     assert not any(np.array_equal(truth, both) for truth in scan.truths)
@@ -122,14 +143,14 @@ def test_a_view_without_a_large_object_gives_nothing(tmp_path: Path) -> None:
 def test_a_window_holds_all_of_its_object_and_the_features_over_it(data: Path, store: Path) -> None:
     source = SampleSource(read_index(data), store, frozen_parts(), mix=PLAIN)
     transform, cell = SliceTransform(SHAPE, INPUT_SIZE), LOGITS // TOKENS
-    wholes = [to_grid(m, transform) >= 0.5 for m in (disk(35, 40, 22), disk(85, 50, 17))]
+    wholes = [best_cells(to_grid(m, transform)) for m in (disk(35, 40, 22), disk(85, 50, 17))]
     seen, corners = set(), set()
     for seed in range(6):
         sample = loaded(source.load(0, 0, 0, rng(seed), windows=True))
         side = WINDOW * cell
         assert sample.corners is not None and sample.corners.shape == (8, 2)
         assert sample.truths.shape == sample.valid.shape == (8, side, side)
-        assert not sample.asked.any() and not sample.known.any() and sample.named.shape == (8, WINDOW, WINDOW)
+        assert not sample.asked.any()
         edges = of_objects([torch.from_numpy(sample.stem[0].astype(np.float32))[None]], [sample])[0]
         assert edges.shape == (8, 24, side // 2, side // 2)
         for k, (y, x) in enumerate(sample.corners):
@@ -148,7 +169,7 @@ def test_a_window_holds_all_of_its_object_and_the_features_over_it(data: Path, s
 def test_corners_name_the_first_row_and_column_of_every_map() -> None:
     corners = np.array([[0, 0], [3, 16], [16, 5]])
     none = np.zeros(0)
-    sample = Sample(none, (), np.zeros((3, 128, 128), bool), none, none, none, none, none, corners)
+    sample = Sample(none, (), np.zeros((3, 128, 128), bool), none, none, none, corners=corners)
     maps = []
     for n in (32, 128):
         yy, xx = np.mgrid[:n, :n]
@@ -162,9 +183,9 @@ def test_corners_name_the_first_row_and_column_of_every_map() -> None:
 
 def test_each_object_of_a_batch_gets_the_maps_of_its_own_view() -> None:
     none, maps = np.zeros(0), torch.tensor([1.0, 2.0]).reshape(2, 1, 1, 1).expand(2, 1, 32, 32)
-    whole = Sample(none, (), np.zeros((3, 4, 4), bool), none, none, none, none, none)
+    whole = Sample(none, (), np.zeros((3, 4, 4), bool), none, none, none)
     assert of_objects([maps], [whole, whole])[0][:, 0, 0, 0].tolist() == [1, 1, 1, 2, 2, 2]
-    cut = Sample(none, (), np.zeros((2, 4, 4), bool), none, none, none, none, none, np.array([[0, 0], [4, 4]]))
+    cut = Sample(none, (), np.zeros((2, 4, 4), bool), none, none, none, corners=np.array([[0, 0], [4, 4]]))
     assert of_objects([maps], [cut, cut])[0][:, 0, 0, 0].tolist() == [1, 1, 2, 2]
 
 
@@ -215,44 +236,65 @@ def covered(cells: Path, *ids: int, n: int = LOGITS) -> np.ndarray:
 KNOWN = words(cell=("bleb", "corpuscle"), wall=(), liver=("hepar",))
 
 
+def phrases(vectors: np.ndarray) -> list[str]:
+    return [next(p for p, v in KNOWN.vectors.items() if np.array_equal(v, text)) for text in vectors]
+
+
 def test_text_asks_for_all_objects_of_its_label(cells: Path) -> None:
     sample = loaded(asking(cells, KNOWN, text=1.0, absent=0.0).load(0, 0, 0, rng()))
-    assert sample.asked.all() and sample.known.all()
-    phrases = [next(p for p, v in KNOWN.vectors.items() if np.array_equal(v, text)) for text in sample.text]
-    assert {"cell", "wall"} <= set(phrases) <= {"cell", "bleb", "corpuscle", "wall"}
-    for phrase, truth, named in zip(phrases, sample.truths, sample.named, strict=True):
-        ids = (3,) if phrase == "wall" else (1, 2)
-        assert np.array_equal(truth, covered(cells, *ids) >= 0.5)
-        assert np.array_equal(named, covered(cells, *ids, n=TOKENS))
+    assert sample.asked.all()
+    asked = phrases(sample.text)
+    assert {"cell", "wall"} <= set(asked) <= {"cell", "bleb", "corpuscle", "wall"}
+    for phrase, truth in zip(asked, sample.truths, strict=True):
+        assert np.array_equal(truth, best_cells(covered(cells, *((3,) if phrase == "wall" else (1, 2)))))
 
 
-def test_where_text_does_not_ask_words_still_say_where_their_label_is(cells: Path) -> None:
-    sample = loaded(asking(cells, KNOWN, text=0.0, joined=0.0).load(0, 0, 0, rng()))
-    assert not sample.asked.any() and sample.known.all()
-    single = [covered(cells, i) >= 0.5 for i in (1, 2, 3)]
-    for truth, named in zip(sample.truths, sample.named, strict=True):
-        which = [np.array_equal(truth, one) for one in single]
-        assert sum(which) == 1
-        assert np.array_equal(named, covered(cells, *((3,) if which[2] else (1, 2)), n=TOKENS))
+@pytest.mark.parametrize("windows", [False, True])
+def test_every_view_says_where_its_labels_are_and_that_others_are_not(cells: Path, windows: bool) -> None:
+    source = asking(cells, KNOWN, text=0.0, joined=0.0)
+    sample = loaded(source.load(0, 0, 0, rng(), windows=windows))
+    assert not sample.asked.any()
+    named = dict(zip(phrases(sample.words), sample.shares, strict=True))
+    shown = {p for p in named if p in ("cell", "bleb", "corpuscle", "wall")}
+    assert len(shown) == 2 and "wall" in shown
+    for phrase in shown:
+        assert np.array_equal(named[phrase], covered(cells, *((3,) if phrase == "wall" else (1, 2)), n=TOKENS))
+    absent = set(named) - shown
+    assert absent and absent <= {"liver", "hepar"} and not any(named[p].any() for p in absent)
+    assert len(sample.words) <= 2 + NOT_SHOWN
+
+
+def test_what_another_map_of_the_image_shows_is_never_said_to_be_absent(tmp_path: Path) -> None:
+    folder = make_set(tmp_path / "medical" / "fundus", modality="fundus", images=1, labels=("disc", ""))
+    objects = folder / "objects"
+    (objects / "0.png").rename(objects / "0@1.png")
+    shutil.copy(objects / "0@1.png", objects / "0@2.png")
+    (folder / "labels.csv").write_text("file,index,label\n0@1.png,1,disc\n0@2.png,1,cup\n", "utf-8")
+    sets = read_index(tmp_path)
+    compute_all(sets, tmp_path / "f")
+    source = SampleSource(
+        sets, tmp_path / "f", frozen_parts(), words=words(disc=(), cup=()), mix=Mix(text=1.0, absent=1.0)
+    )
+    for seed in range(10):
+        sample = loaded(source.load(0, 0, 0, rng(seed)))
+        assert sample.truths.any((1, 2)).all() and len(sample.words) == 1 and sample.shares.any()
 
 
 def test_text_that_names_nothing_here_has_an_empty_truth(cells: Path) -> None:
     sample = loaded(asking(cells, KNOWN, text=1.0, absent=1.0).load(0, 0, 0, rng()))
-    assert sample.asked.all() and sample.known.all() and sample.valid.any()
+    assert sample.asked.all() and sample.valid.any()
     absent = np.array([max(t @ KNOWN.vectors["liver"], t @ KNOWN.vectors["hepar"]) == 1 for t in sample.text])
     # half look for an absent label in their own set; the photo shows both of those, and so they stay as they are
     assert absent.any() and not absent.all()
-    assert not sample.truths[absent].any() and not sample.named[absent].any()
-    assert sample.truths[~absent].any((1, 2)).all() and sample.named[~absent].any((1, 2)).all()
+    assert not sample.truths[absent].any() and sample.truths[~absent].any((1, 2)).all()
 
 
 def test_an_object_without_words_is_asked_for_by_clicks(cells: Path) -> None:
     sample = loaded(asking(cells, words(wall=()), text=1.0, absent=0.0, joined=0.0).load(0, 0, 0, rng()))
-    walls = np.array([np.array_equal(t, covered(cells, 3) >= 0.5) for t in sample.truths])
+    walls = np.array([np.array_equal(t, best_cells(covered(cells, 3))) for t in sample.truths])
     assert walls.any() and not walls.all()
-    assert np.array_equal(sample.asked, walls) and np.array_equal(sample.known, walls)
-    assert not sample.text[~walls].any()
-    single = [covered(cells, i) >= 0.5 for i in (1, 2)]
+    assert np.array_equal(sample.asked, walls) and not sample.text[~walls].any()
+    single = [best_cells(covered(cells, i)) for i in (1, 2)]
     assert all(any(np.array_equal(t, one) for one in single) for t in sample.truths[~walls])
 
 
@@ -300,7 +342,7 @@ def test_images_held_back_are_never_trained_on(data: Path, store: Path, monkeypa
     train, held = (SampleSource(sets, store, parts, held=h) for h in (False, True))
     assert [v.tolist() for v in train.views] == [[[0, 0]], [[0, 0]]]
     assert [v.tolist() for v in held.views] == [[[1, 0]], [[1, 0]]]
-    second = [to_grid(read_map(d.images[1].maps[0]) > 0, SliceTransform(SHAPE, INPUT_SIZE)) >= 0.5 for d in sets]
+    second = [to_grid(read_map(d.images[1].maps[0]) > 0, SliceTransform(SHAPE, INPUT_SIZE)) > 0 for d in sets]
     for seed in range(10):
         for sample, inside in ((train.draw(rng(seed)), False), (held.draw(rng(seed)), True)):
             assert all((not (t & ~second[0]).any()) == inside for t in sample.truths)

@@ -144,7 +144,7 @@ def test_steps_change_the_weights_and_the_loss_is_finite(trained: tuple[Path, Tr
     for row in rows:
         assert all(math.isfinite(v) for v in row.values())
         assert row["mask0"] > 0 and row["grad"] > 0 and 0 <= row["iou1"] <= 1
-    assert max(row["named0"] for row in rows) > 0
+    assert max(row["words"] for row in rows) > 0
     assert [row["rate"] for row in rows] == pytest.approx([k * 2e-3 / 150 for k in (1, 2, 3)], rel=1e-4)
     torch.manual_seed(RECIPE.seed)
     fresh = Trainable(SMALL)
@@ -155,7 +155,7 @@ def test_steps_change_the_weights_and_the_loss_is_finite(trained: tuple[Path, Tr
 def test_the_averaged_weights_follow_the_trained_ones(trained: tuple[Path, Trainer]) -> None:
     torch.manual_seed(RECIPE.seed)
     fresh, net, mean = Trainable(SMALL), trained[1].net, trained[1].average
-    for name in ("head.masks.weight", "neck.out.weight", "head.text_match.weight"):
+    for name in ("head.masks.weight", "neck.out.weight", "head.text_match.1.weight"):
         began, now, between = (m.get_parameter(name) for m in (fresh, net, mean))
         assert 0 < (between - began).norm() < (now - began).norm() + (now - between).norm()
         assert not torch.equal(between, now)
@@ -228,9 +228,11 @@ def test_weights_of_another_architecture_are_said(
     trained: tuple[Path, Trainer], source: SampleSource, tmp_path: Path
 ) -> None:
     start, other = trained[0] / "last.pt", replace(SMALL, match=16)
-    with pytest.raises(ModelError, match="a checkpoint of another architecture") as caught:
-        Trainer(tmp_path / "new", source, model=other, recipe=RECIPE, device=CPU, start=start)
-    assert caught.value.path == start
+    little = {k: v for k, v in trained[1].average.state_dict().items() if k.startswith("neck.")}
+    torch.save(read_checkpoint(start) | {"average": little}, tmp_path / "little.pt")
+    with pytest.raises(ModelError, match="weights of another architecture") as caught:
+        Trainer(tmp_path / "new", source, model=SMALL, recipe=RECIPE, device=CPU, start=tmp_path / "little.pt")
+    assert caught.value.path == tmp_path / "little.pt"
     with pytest.raises(ModelError, match="a checkpoint of another architecture"):
         Trainer(copied(trained[0], tmp_path / "run"), source, model=other, recipe=RECIPE, device=CPU)
     with pytest.raises(ModelError, match="there is no checkpoint here"):
@@ -240,6 +242,20 @@ def test_weights_of_another_architecture_are_said(
         torch.save(state | change, tmp_path / "old.pt")
         with pytest.raises(ModelError, match="a checkpoint of another architecture"):
             load_trained(tmp_path / "old.pt")
+
+
+def test_a_new_run_begins_with_what_has_its_shape(
+    trained: tuple[Path, Trainer], source: SampleSource, tmp_path: Path
+) -> None:
+    other = replace(SMALL, match=16)
+    begun = Trainer(tmp_path, source, model=other, recipe=RECIPE, device=CPU, start=trained[0] / "last.pt")
+    assert begun.new == ("neck.out.bias", "neck.out.weight")
+    given, fresh = trained[1].average.state_dict(), Trainable(other).state_dict()
+    for name, value in begun.net.state_dict().items():
+        if name in begun.new:
+            assert value.shape == fresh[name].shape and value.isfinite().all()
+        else:
+            assert torch.equal(value, given[name]), name
 
 
 def test_the_held_views_are_measured_alike_each_time_and_change_nothing(
@@ -317,9 +333,7 @@ def square(asked: Sequence[bool] = (False, False), *, empty: bool = False) -> Sa
     if not empty:
         truths[:, 60:140, 80:150] = True
     text = np.random.default_rng(0).standard_normal((len(asked), TEXT_WIDTH)).astype(np.float32)
-    named = np.zeros((len(asked), TOKENS, TOKENS), np.float32)
-    none = np.zeros(0)
-    return Sample(none, (), truths, np.ones_like(truths), np.array(asked), text, np.array(asked), named)
+    return Sample(np.zeros(0), (), truths, np.ones_like(truths), np.array(asked), text)
 
 
 def maps(batch: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -29,7 +29,7 @@ def test_answers_without_words_do_not_change(data: Path, store: Path, tmp_path: 
         trainer._one_step(next(batches), rng)
     after = trainer.net.eval()
     changed = {n for n, p in after.state_dict().items() if not torch.equal(p, before.state_dict()[n])}
-    assert "head.text_match.weight" in changed and "head.match_out.weight" in changed
+    assert "head.text_match.1.weight" in changed and "head.match_out.weight" in changed
     assert all(n.startswith(("head.text_", "head.named", "head.match_out.weight")) for n in changed)
     generator = torch.Generator().manual_seed(0)
     maps = (

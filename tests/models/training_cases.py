@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from maskwright_models.data import features as data_features
 from maskwright_models.data.features import Frozen, frozen_stem, frozen_trunk
 from maskwright_models.data.index import Dataset
-from maskwright_models.data.samples import Words
 from maskwright_models.data.vocabulary import Vocabulary
+from maskwright_models.data.words import Words
 from maskwright_models.zoo.dinov2_imsa import TEXT_WIDTH, HeadConfig
 
 CPU = torch.device("cpu")

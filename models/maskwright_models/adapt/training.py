@@ -20,7 +20,7 @@ from maskwright_models.data.samples import Sample
 from maskwright_models.export.read_back import TRAINED_WITH
 from maskwright_models.train.losses import head_loss
 from maskwright_models.train.simulation import begin, look_ahead
-from maskwright_models.zoo.dinov2_imsa import TEXT_WIDTH, TOKENS, Head
+from maskwright_models.zoo.dinov2_imsa import TEXT_WIDTH, Head
 
 FROZEN = ("text_token", "text_match")
 """Parts that only words train: a project does not say that all of a label is marked on a slice."""
@@ -197,9 +197,8 @@ class Draw:
 def sample_of(view: Seen, k: int) -> Sample:
     """Object ``k`` of a view as training takes it: what the head reads lies where the frozen maps lay."""
     coarse, *fine = (a[0] for a in view.arrays)
-    text, named = np.zeros((1, TEXT_WIDTH), np.float32), np.zeros((1, TOKENS, TOKENS), np.float32)
-    none = np.zeros(1, bool)
-    return Sample(coarse, tuple(fine), view.truths[k : k + 1], view.valid[k : k + 1], none, text, none, named)
+    text, none = np.zeros((1, TEXT_WIDTH), np.float32), np.zeros(1, bool)
+    return Sample(coarse, tuple(fine), view.truths[k : k + 1], view.valid[k : k + 1], none, text)
 
 
 def _one_step(
@@ -221,8 +220,6 @@ def _one_step(
         torch.from_numpy(np.concatenate(part)).to(device).float()[:, None]
         for part in ([s.truths for s in samples], [s.valid for s in samples])
     )
-    named = torch.from_numpy(np.concatenate([s.named for s in samples])).to(device)
-    known = torch.from_numpy(np.concatenate([s.known for s in samples])).to(device)
 
     def autocast() -> torch.autocast:
         return _autocast(device)
@@ -233,8 +230,8 @@ def _one_step(
     for k in range(2):
         with autocast():
             answer = head.answer(*features, *state.inputs(device))
-        answer.rough, answer.named = answer.rough.detach(), answer.named.detach()
-        total = total + head_loss(answer, truth, valid, named, known).total / 2
+        answer.rough = answer.rough.detach()
+        total = total + head_loss(answer, truth, valid).total / 2
         if k == 0:
             state.advance(answer.logits.detach(), answer.scores.detach())
     optimiser.zero_grad(set_to_none=True)

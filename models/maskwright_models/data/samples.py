@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -17,7 +17,7 @@ from maskwright.core.volume import View
 from maskwright_models.data.features import Frozen, open_store
 from maskwright_models.data.index import Dataset, read_map
 from maskwright_models.data.views import ROUNDS, place_of, view_index
-from maskwright_models.data.vocabulary import Vocabulary
+from maskwright_models.data.words import Absent, Words, other_side, taught
 from maskwright_models.zoo.dinov2_imsa import INPUT_SIZE, LOGITS, TEXT_WIDTH, TOKENS
 
 WINDOW = TOKENS // 2
@@ -51,8 +51,8 @@ class Sample:
 
     ``tokens`` (1536, 32, 32) and ``stem``, (24, 128, 128) and (40, 64, 64), are float16 features, ``truths`` and
     ``valid`` (M, 256, 256) bool; where ``corners`` (M, 2) int are given, (M, 128, 128) bool over a window of 16 x 16
-    tokens whose first row and column they are. ``asked`` (M,) bool: the first prompt is the text. ``text`` (M, 384)
-    float32 is the sentence vector of the object's label where ``known`` (M,) bool, and ``named`` (M, 32, 32) float32
+    tokens whose first row and column they are. ``asked`` (M,) bool: the first prompt is the text, whose sentence vector
+    is in ``text`` (M, 384) float32. ``words`` (L, 384) float32 are those of labels, and ``shares`` (L, 32, 32) float32
     how much of each token the label covers, all its objects together.
     """
 
@@ -62,8 +62,8 @@ class Sample:
     valid: np.ndarray
     asked: np.ndarray
     text: np.ndarray
-    known: np.ndarray
-    named: np.ndarray
+    words: np.ndarray = field(default_factory=lambda: np.zeros((0, TEXT_WIDTH), np.float32))
+    shares: np.ndarray = field(default_factory=lambda: np.zeros((0, TOKENS, TOKENS), np.float32))
     corners: np.ndarray | None = None
 
 
@@ -76,38 +76,10 @@ class Mix:
     """
 
     medical: float = 0.45
-    text: float = 0.15
+    text: float = 0.35
     absent: float = 0.3
     joined: float = 0.12
     windows: float = 0.5
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Words:
-    """Sentence vectors of all phrases, and the phrases of each label."""
-
-    vocabulary: Vocabulary
-    vectors: Mapping[str, np.ndarray]
-
-    def draw(self, label: str, rng: np.random.Generator) -> np.ndarray | None:
-        """Vector of the label or of one of its synonyms, None where it has none."""
-        phrases = [p for p in self.vocabulary.phrases(label) if p in self.vectors] if label else []
-        if not phrases:
-            return None
-        which = 0 if rng.random() < 0.6 else int(rng.integers(len(phrases)))
-        return self.vectors[phrases[which]]
-
-
-def other_side(label: str) -> str:
-    """The label of what a mirrored view shows: ``left kidney`` becomes ``right kidney``, ``tooth 36`` ``tooth 46``.
-
-    Teeth carry FDI numbers, whose first digit is the quadrant.
-    """
-    swap = {"left": "right", "right": "left"}
-    first, _, number = label.partition(" ")
-    if first == "tooth" and number[:1] in ("1", "2", "3", "4"):
-        return f"tooth {'2143'[int(number[0]) - 1]}{number[1:]}"
-    return " ".join(swap.get(word, word) for word in label.split(" "))
 
 
 def to_grid(mask: np.ndarray, transform: SliceTransform, cells: int = LOGITS) -> np.ndarray:
@@ -118,6 +90,18 @@ def to_grid(mask: np.ndarray, transform: SliceTransform, cells: int = LOGITS) ->
     full = np.zeros((INPUT_SIZE, INPUT_SIZE), np.float32)
     full[:inner_h, :inner_w] = cv2.resize(mask.astype(np.float32), (inner_w, inner_h), interpolation=how)
     return cv2.resize(full, (cells, cells), interpolation=cv2.INTER_AREA)
+
+
+def best_cells(share: np.ndarray) -> np.ndarray:
+    """The cells that together have the greatest Dice with the mask, bool, from the share of each that is covered.
+
+    Where a thing is thick these are the cells that are covered by half; of a vessel, also those covered by a third.
+    """
+    order = np.sort(share[share > 0])[::-1]
+    if not len(order):
+        return np.zeros(share.shape, bool)
+    dice = np.cumsum(order) / (np.arange(1, len(order) + 1) + order.sum())
+    return share >= order[int(dice.argmax())]
 
 
 class SampleSource:
@@ -141,7 +125,7 @@ class SampleSource:
         self.stores = [[open_store(store_root, d, part) for part in parts] for d in datasets]
         self.objects = objects
         self.rounds = min(rounds, ROUNDS)
-        self.labels = [sorted({v for e in d.images for v in e.labels.values() if v}) for d in datasets]
+        self.absent = Absent(datasets)
         self.refresh()
         if not held and not self.any:
             raise StoreError(
@@ -173,7 +157,9 @@ class SampleSource:
     @property
     def shown_labels(self) -> tuple[str, ...]:
         """Labels of the sets that have views, in alphabetical order."""
-        return tuple(sorted({n for names, v in zip(self.labels, self.views, strict=True) if len(v) for n in names}))
+        return tuple(
+            sorted({n for names, v in zip(self.absent.labels, self.views, strict=True) if len(v) for n in names})
+        )
 
     def draw(self, rng: np.random.Generator, *, windows: bool = False) -> Sample:
         """One random view with ``objects`` objects (repeated where it has fewer), or with windows around small ones.
@@ -215,14 +201,16 @@ class SampleSource:
         if len(ids) == 0:
             return None
         names = {int(i): entry.labels.get((path.name, int(i)), "") for i in np.nonzero(counts)[0]}
+        shown = set(entry.labels.values()) - {""}  # those of the image's other maps as well
         if crop.mirrored:
             names = {i: other_side(name) for i, name in names.items()}
+            shown = {other_side(name) for name in shown}
         chance = np.sqrt(counts[ids].astype(float))
         picks = (int(i) for i in rng.choice(ids, WINDOW_OBJECTS if windows else self.objects, p=chance / chance.sum()))
         if windows:
-            drawn = [_windowed(to_grid(index == i, transform) >= 0.5, rng) for i in picks]
+            drawn = [_windowed(best_cells(to_grid(index == i, transform)), rng) for i in picks]
         else:
-            drawn = [self._object(index, names, ids, i, which, transform, rng) for i in picks]
+            drawn = [self._object(index, names, shown, ids, i, which, transform, rng) for i in picks]
         found = [d for d in drawn if d is not None]
         if not found:
             return None
@@ -230,54 +218,50 @@ class SampleSource:
         view = View(0, view_index(dataset, number, round_))
         tokens, *stem = (a[0] for store in self.stores[which] for a in store.read(view).arrays)
         valid = to_grid(np.ones(index.shape[:2], bool), transform) >= 0.5
+        words, shares = taught(
+            self.words,
+            sorted({name for name in names.values() if name}),
+            lambda: self.absent.draw(which, shown, rng),
+            lambda name: to_grid(np.isin(index, [i for i in names if names[i] == name]), transform, TOKENS),
+            rng,
+        )
         if not windows:
-            truths, *words = parts
-            return Sample(tokens, tuple(stem), truths, np.repeat(valid[None], len(truths), 0), *words)
+            truths, asked, text = parts
+            return Sample(
+                tokens, tuple(stem), truths, np.repeat(valid[None], len(truths), 0), asked, text, words, shares
+            )
         truths, corners = parts
         valid = np.stack([_cut(valid, corner) for corner in corners])
-        none = np.zeros(len(truths), bool)
-        text, named = (
-            np.zeros((len(truths), TEXT_WIDTH), np.float32),
-            np.zeros((len(truths), WINDOW, WINDOW), np.float32),
-        )
-        return Sample(tokens, tuple(stem), truths, valid, none, text, none, named, corners)
+        text = np.zeros((len(truths), TEXT_WIDTH), np.float32)
+        return Sample(tokens, tuple(stem), truths, valid, np.zeros(len(truths), bool), text, words, shares, corners)
 
     def _object(
         self,
         index: np.ndarray,
         names: Mapping[int, str],
+        shown: set[str],
         ids: np.ndarray,
         chosen: int,
         which: int,
         transform: SliceTransform,
         rng: np.random.Generator,
     ) -> tuple[np.ndarray, ...] | None:
-        """Truth, whether text asks for it, sentence vector, whether there is one, and where its label is."""
+        """Truth, whether text asks for it, and its sentence vector."""
         label, mix = names[chosen], self.mix
-        vector = self.words.draw(label, rng) if self.words is not None else None
-        same = [i for i, name in names.items() if name == label] if vector is not None else [chosen]
-        asked = vector is not None and rng.random() < mix.text
-        members = same if asked else [chosen]
-        photo = self.datasets[which].group != "medical"
-        if not asked and photo and len(ids) > 1 and rng.random() < mix.joined:
-            members = [chosen, int(rng.choice(_neighbours(index, chosen, ids)))]
-        truth = to_grid(np.isin(index, members), transform) >= 0.5
-        named = to_grid(np.isin(index, same), transform, TOKENS)
-        if asked and rng.random() < mix.absent:
-            absent = self._absent(which, set(names.values()), rng)
-            if absent is not None:
-                vector, truth, named = absent, np.zeros_like(truth), np.zeros_like(named)
-        elif truth.sum() < SMALLEST_PX // 2:
-            return None
+        vector = self.words.draw(label, rng) if self.words is not None and rng.random() < mix.text else None
         text = np.zeros(TEXT_WIDTH, np.float32) if vector is None else vector.astype(np.float32)
-        return truth, np.array(asked), text, np.array(vector is not None), named
-
-    def _absent(self, which: int, shown: set[str], rng: np.random.Generator) -> np.ndarray | None:
-        """Sentence vector of a label that the image does not show: one of its set, or of a set of the other kind."""
-        others = [i for i, d in enumerate(self.datasets) if d.group != self.datasets[which].group]
-        pool = self.labels[which] if rng.random() < 0.5 or not others else self.labels[int(rng.choice(others))]
-        pool = [name for name in pool if name not in shown]
-        return self.words.draw(str(rng.choice(pool)), rng) if pool and self.words is not None else None
+        if vector is not None and self.words is not None and rng.random() < mix.absent:
+            absent = self.words.draw(self.absent.draw(which, shown, rng), rng)
+            if absent is not None:
+                return np.zeros((LOGITS, LOGITS), bool), np.array(1, bool), absent.astype(np.float32)
+        members = [chosen] if vector is None else [i for i, name in names.items() if name == label]
+        photo = self.datasets[which].group != "medical"
+        if vector is None and photo and len(ids) > 1 and rng.random() < mix.joined:
+            members = [chosen, int(rng.choice(_neighbours(index, chosen, ids)))]
+        truth = best_cells(to_grid(np.isin(index, members), transform))
+        if truth.sum() < SMALLEST_PX // 2:
+            return None
+        return truth, np.array(vector is not None), text
 
     def batches(self, size: int, *, seed: int, ahead: int = 4) -> Iterator[list[Sample]]:
         """Endless batches of ``size`` views, drawn in a background thread; the same ``seed`` gives the same ones."""

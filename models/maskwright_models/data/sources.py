@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from maskwright_models.data.features import pretrained_parts
@@ -10,6 +11,9 @@ from maskwright_models.data.samples import Mix, SampleSource
 from maskwright_models.data.vocabulary import load_vocabulary
 from maskwright_models.data.volumes import index_with_volumes
 from maskwright_models.data.words import Words
+
+HELD_TEXT = 0.15
+"""Share of objects held back that text asks for, whatever the run trains on: so that curves of runs can be compared."""
 
 
 def open_sources(
@@ -32,8 +36,9 @@ def open_sources(
     words = Words(vocabulary, vocabulary_table(store / "phrases.npz", vocabulary))
     datasets = index_with_volumes(data, volumes, licences=licences, layout=layout, split=split)
     parts = pretrained_parts()
+    mix = mix or Mix()
     train, held = (
-        SampleSource(datasets, store, parts, words=words, rounds=rounds, objects=objects, mix=mix, held=held)
-        for held in (False, True)
+        SampleSource(datasets, store, parts, words=words, rounds=rounds, objects=objects, mix=drawn, held=held)
+        for held, drawn in ((False, mix), (True, replace(mix, text=HELD_TEXT)))
     )
     return train, held

@@ -42,8 +42,15 @@ def read_head(folder: Path) -> Head:
     return _load(Head(config), folder, card, role="head", absent=TRAINED_WITH)
 
 
-def _card(folder: Path) -> tuple[ModelCard, HeadConfig, ViT]:
-    """The card, the sizes it names, and a trunk of these sizes."""
+def trained_weights(folder: Path) -> dict[str, torch.Tensor]:
+    """Weights of the trained parts, ``neck.*`` and ``head.*``, whatever their sizes. Raises ModelError."""
+    card = _own_family(folder)
+    encoder, head = _tensors(folder, card, "encoder"), _tensors(folder, card, "head")
+    neck = {name: value for name, value in encoder.items() if name.startswith("neck.")}
+    return neck | {f"head.{name}": value for name, value in head.items()}
+
+
+def _own_family(folder: Path) -> ModelCard:
     card = read_card(folder)
     if card.family != "dinov2_imsa":
         raise ModelError(
@@ -51,6 +58,12 @@ def _card(folder: Path) -> tuple[ModelCard, HeadConfig, ViT]:
             path=folder,
             hint="Use its original checkpoint, or for features: maskwright precompute",
         )
+    return card
+
+
+def _card(folder: Path) -> tuple[ModelCard, HeadConfig, ViT]:
+    """The card, the sizes it names, and a trunk of these sizes."""
+    card = _own_family(folder)
     sizes = dict(card.extra.get("sizes", {}))
     try:
         trunk = dict(sizes.pop("trunk"))
@@ -66,15 +79,7 @@ def _card(folder: Path) -> tuple[ModelCard, HeadConfig, ViT]:
 
 
 def _load(module: _M, folder: Path, card: ModelCard, *, role: str, absent: Sequence[str] = ()) -> _M:
-    import onnx
-    from onnx import numpy_helper
-
-    graph = onnx.load(str(checked_graph(folder, card, role))).graph
-    tensors = {
-        t.name.removesuffix(HALF).removeprefix(role + "."): torch.tensor(numpy_helper.to_array(t)).float()
-        for t in graph.initializer
-    }
-    own = module.state_dict()
+    tensors, own = _tensors(folder, card, role), module.state_dict()
     wanted = {k for k in own if not k.endswith("num_batches_tracked") and k not in absent}
     missing = sorted(wanted - tensors.keys())
     if missing:
@@ -83,3 +88,15 @@ def _load(module: _M, folder: Path, card: ModelCard, *, role: str, absent: Seque
         )
     module.load_state_dict(own | {k: tensors[k] for k in wanted})
     return module.eval().requires_grad_(requires_grad=False)
+
+
+def _tensors(folder: Path, card: ModelCard, role: str) -> dict[str, torch.Tensor]:
+    """All weights in the graph of ``role`` by the names that they have in torch, float32."""
+    import onnx
+    from onnx import numpy_helper
+
+    graph = onnx.load(str(checked_graph(folder, card, role))).graph
+    return {
+        t.name.removesuffix(HALF).removeprefix(role + "."): torch.tensor(numpy_helper.to_array(t)).float()
+        for t in graph.initializer
+    }

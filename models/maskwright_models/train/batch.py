@@ -18,15 +18,17 @@ class Batch:
     """V views with B objects together.
 
     ``tokens`` (V, 1536, 32, 32) and ``stem``, (V, 24, 128, 128) and (V, 40, 64, 64), float32, channels last; ``truth``
-    and ``valid`` (B, 1, h, w) float32; ``named`` (B, t, t) float32, ``known`` (B,) bool as in a sample.
+    and ``valid`` (B, 1, h, w) float32; L labels of all views: ``words`` (L, 384), ``shares`` (L, 32, 32) float32, and
+    ``view_of`` (L,) int64, the view that each is asked of.
     """
 
     tokens: Tensor
     stem: tuple[Tensor, Tensor]
     truth: Tensor
     valid: Tensor
-    named: Tensor
-    known: Tensor
+    words: Tensor
+    shares: Tensor
+    view_of: Tensor
 
 
 def batch_of(samples: Sequence[Sample], device: torch.device) -> Batch:
@@ -36,11 +38,12 @@ def batch_of(samples: Sequence[Sample], device: torch.device) -> Batch:
         torch.from_numpy(np.stack(part)).to(device, memory_format=torch.channels_last).float()
         for part in zip(*views, strict=True)
     )
-    objects = [(s.truths, s.valid, s.named, s.known) for s in samples]
-    truth, valid, named, known = (
+    objects = [(s.truths, s.valid, s.words, s.shares) for s in samples]
+    truth, valid, words, shares = (
         torch.from_numpy(np.concatenate(part)).to(device) for part in zip(*objects, strict=True)
     )
-    return Batch(tokens, (four, eight), truth.float()[:, None], valid.float()[:, None], named, known)
+    view_of = torch.arange(len(samples)).repeat_interleave(torch.tensor([len(s.words) for s in samples])).to(device)
+    return Batch(tokens, (four, eight), truth.float()[:, None], valid.float()[:, None], words, shares, view_of)
 
 
 def of_objects(maps: Sequence[Tensor], samples: Sequence[Sample]) -> tuple[Tensor, ...]:

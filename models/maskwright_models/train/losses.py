@@ -48,7 +48,6 @@ class HeadLoss:
     total: Tensor
     mask: Tensor
     score: Tensor
-    named: Tensor
     iou: Tensor
     chosen_iou: Tensor
 
@@ -66,22 +65,23 @@ def rough_mask(logits: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
     return bce + soft_dice(logits, small, known).mean()
 
 
-def named_tokens(logits: Tensor, named: Tensor, known: Tensor) -> Tensor:
-    """Cross-entropy of the words' (B, 1, h, w) logits against the covered share ``named`` (B, h, w), a number.
+def word_loss(logits: Tensor, shares: Tensor) -> Tensor:
+    """Cross-entropy, and Dice of labels that are there, of (L, h, w) logits against covered ``shares``, a number.
 
-    Covered tokens and the rest weigh the same; ``known`` (B,) bool says which objects have words.
+    A label that the view does not show has no share anywhere.
     """
-    each = F.binary_cross_entropy_with_logits(logits[:, 0], named, reduction="none")
-    inside = (named * each).sum((1, 2)) / named.sum((1, 2)).clamp_min(1.0)
-    outside = ((1 - named) * each).sum((1, 2)) / (1 - named).sum((1, 2)).clamp_min(1.0)
-    return ((inside + outside) * known).sum() / known.sum().clamp_min(1)
+    if not len(logits):
+        return logits.sum()
+    bce = F.binary_cross_entropy_with_logits(logits, shares)
+    there = shares.flatten(1).amax(1) > 0
+    dice = soft_dice(logits[:, None], shares[:, None], torch.ones_like(shares[:, None]))[:, 0]
+    return bce + (dice * there).sum() / there.sum().clamp_min(1)
 
 
-def head_loss(answer: Answer, truth: Tensor, valid: Tensor, named: Tensor, known: Tensor) -> HeadLoss:
+def head_loss(answer: Answer, truth: Tensor, valid: Tensor) -> HeadLoss:
     """Candidate 0 always learns; of the others the best one does, and all a little so that none dies.
 
-    truth and valid (B, 1, 256, 256) float, ``named`` (B, 32, 32) float, ``known`` (B,) bool. The others are compared at
-    half the resolution, which is enough to choose.
+    truth and valid (B, 1, 256, 256) float. The others are compared at half the resolution, which is enough to choose.
     """
     logits = answer.logits.float()
     first = each_mask(logits[:, :1], truth, valid)[:, 0]
@@ -90,7 +90,6 @@ def head_loss(answer: Answer, truth: Tensor, valid: Tensor, named: Tensor, known
     iou = real_iou(logits, truth, valid)
     scores = answer.scores.float()
     score = F.mse_loss(scores, iou)
-    words = named_tokens(answer.named.float(), named, known)
-    total = mask + 0.3 * rough_mask(answer.rough.float(), truth, valid) + 2.0 * score + 0.3 * words
+    total = mask + 0.3 * rough_mask(answer.rough.float(), truth, valid) + 2.0 * score
     chosen = iou.gather(1, scores.argmax(1, keepdim=True)).mean()
-    return HeadLoss(total, mask.detach(), score.detach(), words.detach(), iou[:, 0].mean(), chosen)
+    return HeadLoss(total, mask.detach(), score.detach(), iou[:, 0].mean(), chosen)

@@ -39,11 +39,13 @@ class Round:
             self.has_text,
         )
 
-    def advance(self, logits: Tensor, scores: Tensor) -> None:
-        """Feed the chosen candidate back and let each user correct it."""
+    def advance(self, logits: Tensor, scores: Tensor, *, again: bool = False) -> None:
+        """Feed the chosen candidate back and let each user correct it, or only have it read ``again``."""
         chosen = scores.argmax(1)
         self.mask_input = logits[torch.arange(len(logits)), chosen][:, None].detach().float().clamp(-20, 20)
         self.has_mask = torch.ones_like(self.has_mask)
+        if again:
+            return
         masks = (self.mask_input[:, 0] > 0).cpu().numpy()
         with ThreadPoolExecutor(2) as pool:  # OpenCV's distance transforms let go of the interpreter
             list(pool.map(SimulatedUser.correct, self.users, masks))

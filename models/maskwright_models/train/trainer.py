@@ -20,8 +20,9 @@ from maskwright.core.errors import ModelError
 from maskwright_models.data.samples import Sample, SampleSource
 from maskwright_models.train.batch import batch_of, half_precision, of_objects
 from maskwright_models.train.held import held_answers
-from maskwright_models.train.losses import head_loss
+from maskwright_models.train.losses import head_loss, word_loss
 from maskwright_models.train.simulation import begin, look_ahead
+from maskwright_models.train.start import begin_with, start_weights
 from maskwright_models.zoo.dinov2_imsa import Head, HeadConfig, Neck
 
 
@@ -29,7 +30,8 @@ from maskwright_models.zoo.dinov2_imsa import Head, HeadConfig, Neck
 class TrainConfig:
     """Recipe. ``hours`` is the whole budget: the learning rate falls with the time used, also over restarts.
 
-    ``words_only`` trains what only words go through and nothing else, so that answers without words stay the same.
+    ``read_again`` is the share of first answers that are given back without a correction, as the app does with its
+    first. ``words_only`` trains what only words go through and nothing else, so that answers without words stay.
     """
 
     hours: float = 2.0
@@ -43,6 +45,8 @@ class TrainConfig:
     seed: int = 1
     save_minutes: float = 6.0
     log_steps: int = 20
+    read_again: float = 0.3
+    words_weight: float = 0.5
     words_only: bool = False
 
 
@@ -69,13 +73,16 @@ class Trainer:
         start: Path | None = None,
         held: Sequence[Sample] = (),
     ) -> None:
-        """``start`` is a checkpoint whose weights a new run begins with; ``held`` are views it never trains on."""
+        """``start`` is a checkpoint or model folder whose weights a new run begins with, as far as its shapes agree.
+
+        ``held`` are views it never trains on. ``new`` names the weights that nothing was given for.
+        """
         self.folder, self.source, self.recipe, self.device = folder, source, recipe, device
-        self.config, self.held = model, list(held)
+        self.config, self.held, self.new = model, list(held), ()
         torch.manual_seed(recipe.seed)
         self.net = Trainable(model).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if start is not None and not (folder / "last.pt").exists():
-            _fill(self.net, read_checkpoint(start, device), "average", start)
+            self.new = begin_with(self.net, start_weights(start, device), start)
         self.average = copy.deepcopy(self.net).eval().requires_grad_(requires_grad=False)
         trained = word_parameters(self.net) if recipe.words_only else list(self.net.parameters())
         decay = [p for p in trained if p.ndim > 1]
@@ -121,21 +128,25 @@ class Trainer:
             group["lr"] = rate
         batch, autocast = batch_of(samples, self.device), partial(half_precision, self.device)
         with autocast():
-            features = of_objects(self.net.neck(batch.tokens, batch.stem), samples)
+            maps = self.net.neck(batch.tokens, batch.stem)
+            features = of_objects(maps, samples)
+            named = self.net.head.word_logits(maps[0], batch.words, batch.view_of)
+        words = word_loss(named.float(), batch.shares)
         state = begin(samples, rng, self.device)
         ahead = 0 if recipe.words_only else min(6, int(rng.geometric(0.5)) - 1)
         look_ahead(self.net.head, tuple(f.detach() for f in features), state, ahead, autocast)
-        total: Tensor = torch.zeros((), device=self.device)
-        out: dict[str, float] = {"ahead": float(ahead), "rate": rate}
+        again = ahead == 0 and rng.random() < recipe.read_again
+        total: Tensor = 2 * recipe.words_weight * words
+        out: dict[str, float] = {"ahead": float(ahead), "rate": rate, "words": words.item()}
         for k in range(1 if recipe.words_only else 2):
             with autocast():
                 answer = self.net.head.answer(*features, *state.inputs(self.device))
-            loss = head_loss(answer, batch.truth, batch.valid, batch.named, batch.known)
+            loss = head_loss(answer, batch.truth, batch.valid)
             total = total + loss.total
-            out |= {f"mask{k}": loss.mask.item(), f"score{k}": loss.score.item(), f"named{k}": loss.named.item()}
+            out |= {f"mask{k}": loss.mask.item(), f"score{k}": loss.score.item()}
             out |= {f"iou{k}": loss.iou.item(), f"chosen{k}": loss.chosen_iou.item()}
             if k == 0 and not recipe.words_only:
-                state.advance(answer.logits.detach(), answer.scores.detach())
+                state.advance(answer.logits.detach(), answer.scores.detach(), again=again)
         self.optimiser.zero_grad(set_to_none=True)
         (total / 2).backward()
         norm = nn.utils.clip_grad_norm_(self.net.parameters(), recipe.clip)

@@ -144,14 +144,12 @@ class Encoder(nn.Module):
 class Answer:
     """What the head gives, and what only training looks at.
 
-    ``logits`` (B, K, 256, 256), ``scores`` (B, K), ``rough`` (B, 1, 64, 64) logits of the middle stage, ``named``
-    (B, 1, 32, 32) logits of the words alone, whether they are asked for or only known.
+    ``logits`` (B, K, 256, 256), ``scores`` (B, K), ``rough`` (B, 1, 64, 64) logits of the middle stage.
     """
 
     logits: Tensor
     scores: Tensor
     rough: Tensor
-    named: Tensor
 
 
 class Head(nn.Module):
@@ -166,7 +164,9 @@ class Head(nn.Module):
         self.draw_coarse = ConvBN(d, w, 3, stride=2, act=False)
         self.kinds = nn.Embedding(4, w)
         self.text_token = nn.Linear(TEXT_WIDTH, w)
-        self.text_match = nn.Linear(TEXT_WIDTH, config.named)
+        self.text_match = nn.Sequential(
+            nn.LayerNorm(TEXT_WIDTH), nn.Linear(TEXT_WIDTH, 256), nn.Hardswish(), nn.Linear(256, config.named)
+        )
         self.named = nn.Parameter(torch.tensor([10.0, -4.0]))
         self.blocks = nn.ModuleList(
             IMSABlock(w, config.heads, config.hidden, config.ratios) for _ in range(config.depth)
@@ -174,11 +174,11 @@ class Head(nn.Module):
         self.out_norm = nn.LayerNorm(w)
         self.to_middle = nn.Conv2d(w, m, 1)
         self.drawn_middle = nn.Conv2d(d, m, 1)
-        self.detail_middle = nn.Conv2d(f, m, 2, stride=2)
+        self.detail_middle = nn.Conv2d(f, m, 1)
         self.middle = nn.Sequential(LightBlock(m, hidden=m + m // 2), LightBlock(m, hidden=m + m // 2))
         self.rough = nn.Conv2d(m, 1, 1)
         self.to_fine = nn.Conv2d(m, 2 * f, 1)
-        self.drawn_fine = nn.Conv2d(MAPS, f, 3, padding=1)
+        self.drawn_fine = nn.Conv2d(MAPS, f, 1)
         self.fine = nn.Sequential(LightBlock(f, hidden=f + f // 3), LightBlock(f, hidden=f + f // 3))
         self.masks = nn.Conv2d(f, 4 * config.candidates, 1)
         self.score = nn.Sequential(nn.Linear(w + 5 + config.candidates, 64), nn.Hardswish(), nn.Linear(64, 1))
@@ -222,8 +222,8 @@ class Head(nn.Module):
         drawn = self.draw_middle(maps)  # (B, d, 64, 64)
         x, match, named = feat_0.split(sizes, 1)
         weights = point_weights(point_coords, size=size, cells=cells).to(x.dtype)  # (B, N, 1024)
-        alike = self._alike(named, text_embedding)  # (B, 1, 32, 32) cosine
-        words = alike * has_text.to(alike.dtype)[:, None, None, None]
+        words = self._alike(named, text_embedding)  # (B, 1, 32, 32)
+        words = words * has_text.to(words.dtype)[:, None, None, None]
         similar = torch.cat([self._similar(match, weights, point_labels), words], 1)
         x = x + self.draw_coarse(drawn) + self.match_out(similar)
         kind = self.kinds(point_labels.clamp_min(0).long())
@@ -233,13 +233,21 @@ class Head(nn.Module):
             points = weights @ x.flatten(2).transpose(1, 2) + kind
             x = block(x, x, torch.cat([points, text], 1), off)
         x = self.out_norm(x.flatten(2).transpose(1, 2)).transpose(1, 2).reshape(b, -1, cells, cells)
-        middle = upsample(self.to_middle(x)) + self.drawn_middle(drawn) + self.detail_middle(feat_1)
+        detail = self.detail_middle(F.avg_pool2d(feat_1, 2))
+        middle = upsample(self.to_middle(x)) + self.drawn_middle(drawn) + detail
         middle = self.middle(F.hardswish(middle))  # (B, m, 64, 64)
         shift, gain = upsample(self.to_fine(middle)).chunk(2, 1)
         fine = self.fine(F.hardswish(feat_1 * (1 + gain) + shift + self.drawn_fine(maps)))
         logits = F.pixel_shuffle(self.masks(fine), 2)  # (B, K, 256, 256)
-        # what words name is learned from every object that has some, also where text does not ask for it
-        return Answer(logits, self._scores(logits, x, words), self.rough(middle), alike * self.named[0] + self.named[1])
+        return Answer(logits, self._scores(logits, x, words), self.rough(middle))
+
+    def word_logits(self, feat_0: Tensor, text: Tensor, view_of: Tensor) -> Tensor:
+        """Logits of each token for words alone, (L, h, w), of text (L, 384) in the views (L,) of (V, stored, h, w).
+
+        Only training asks for them: they teach what words name without a pass through the head.
+        """
+        named = feat_0[:, self.config.width + self.config.match :][view_of]
+        return (self._alike(named, text) * self.named[0] + self.named[1])[:, 0]
 
     def _alike(self, named: Tensor, text: Tensor) -> Tensor:
         """Cosine of each token with the words, (B, 1, 32, 32)."""
