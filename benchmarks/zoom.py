@@ -23,7 +23,7 @@ from maskwright.core.features import CropBox, Features
 from maskwright.core.prompts import Prompts
 from maskwright.core.protocol import EvaluationItem
 from maskwright.inference import OnnxSegmenter, Segmentation, ZoomPolicy, load_segmenter
-from maskwright.inference.uncertainty_eval import evaluate_user
+from maskwright.inference.evaluate import evaluate
 from maskwright.io.evaluation_set import read_evaluation_set
 
 AT = (1, 2, 3, 5, 8, 10, 20)
@@ -120,7 +120,7 @@ def measured(
             last = item.image_name, encoder.encode(item.image())
         for name, one in counted.items():
             one.features = last[1]
-            found = evaluate_user([item], segmenter=one, user="oracle", clicks=clicks)  # type: ignore[arg-type]
+            found = evaluate([item], segmenter=one, name=item.image_name, clicks=clicks)  # type: ignore[arg-type]
             one.next_object()
             curves[name].append(found.curves[0])
     base = np.array(next(iter(curves.values())))
