@@ -280,9 +280,9 @@ def test_a_laptop_clicks_on_these_features_without_an_encoder(
 def _telling(opened: list[str]) -> Callable[..., Any]:
     from maskwright.inference.ort import make_session
 
-    def make(path: Path, *, threads: int | None = None) -> Any:
+    def make(path: Path, *, threads: int | None = None, awake: bool = False) -> Any:
         opened.append(path.name)
-        return make_session(path, threads=threads)
+        return make_session(path, threads=threads, awake=awake)
 
     return make
 

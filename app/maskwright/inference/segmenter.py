@@ -122,7 +122,7 @@ class OnnxSegmenter:
         self._card = read_card(folder)
         self._threads = threads
         self._zoom = zoom if self._card.state_shape is None else None  # a memory belongs to one view
-        self._head = make_session(checked_graph(folder, self._card, "head"), threads=threads)
+        self._head = make_session(checked_graph(folder, self._card, "head"), threads=threads, awake=True)
         self._head_inputs = {i.name for i in self._head.get_inputs()}
         self._encoder: Any = None
         self._text: TextTower | None = None

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+import cv2
 import numpy as np
 import pytest
 
@@ -104,6 +108,62 @@ def test_what_logits_say_of_the_padding_stays_out_of_the_slice(shape: tuple[int,
     logits = np.full((256, 256), -1000, np.float32)
     logits[:rows, :columns] = 1
     assert transform.logits_to_slice(logits).min() == 1
+
+
+DOUBLED = {
+    (1024, 1024): (4, 4),
+    (512, 512): (2, 2),
+    (256, 256): (1, 1),
+    (768, 1024): (4, 4),
+    (2048, 1536): (8, 8),
+    (1, 1024): None,
+    (96, 512): (2, 2),
+    (1024, 1000): (4, 4),
+    (1024, 1001): None,
+    (1000, 1000): None,
+    (480, 640): None,
+    (768, 768): None,
+    (128, 128): None,
+}
+"""Size of a slice -> whole pixels, a power of two, that a logit covers along each axis."""
+
+
+@pytest.mark.parametrize(("shape", "times"), DOUBLED.items())
+def test_where_a_logit_covers_whole_pixels_a_plain_resize_gives_the_very_same_answer(
+    shape: tuple[int, int], times: tuple[int, int] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transform = SliceTransform(shape, SIZE)
+    rows, columns = (-(-n // 2) for n in transform.inner_yx)
+    rng = np.random.default_rng(sum(shape))
+    logits = cv2.GaussianBlur(rng.standard_normal((256, 256), np.float32), (0, 0), 2)
+    scale = [inner / 2 / n for inner, n in zip(transform.inner_yx, shape, strict=True)]
+    affine = np.array([[scale[1], 0, scale[1] / 2 - 0.5], [0, scale[0], scale[0] / 2 - 0.5]])
+    want = cv2.warpAffine(
+        np.ascontiguousarray(logits[:rows, :columns]),
+        affine,
+        shape[::-1],
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    assert times is None or scale == [1 / n for n in times]
+    ran: list[str] = []
+    for name in ("resize", "warpAffine"):
+        monkeypatch.setattr(cv2, name, _telling(ran, name))
+    got = transform.logits_to_slice(logits)
+    assert ran == ["warpAffine" if times is None else "resize"]
+    np.testing.assert_array_equal(got, want)
+    np.testing.assert_array_equal(got > 0, want > 0)
+    assert not np.shares_memory(got, logits)
+
+
+def _telling(ran: list[str], name: str) -> Callable[..., np.ndarray]:
+    real = getattr(cv2, name)
+
+    def call(*arguments: Any, **options: Any) -> np.ndarray:
+        ran.append(name)
+        return real(*arguments, **options)
+
+    return call
 
 
 def test_a_slice_of_forty_thousand_pixels_is_still_a_slice() -> None:

@@ -44,6 +44,19 @@ def test_a_session_runs_on_the_cpu_with_the_threads_that_were_asked_for(tmp_path
     assert (out.shape, out.dtype, out.min(), out.max()) == ((1, 3, 4, 4), np.float16, 2, 2)
 
 
+def test_threads_that_wait_awake_give_the_same_numbers_and_sleep_after_the_run(tmp_path: Path) -> None:
+    save_slow(tmp_path / "slow.onnx", nodes=40)
+    asleep, awake = (make_session(tmp_path / "slow.onnx", threads=2, awake=how) for how in (False, True))
+    key = "session.intra_op.allow_spinning"
+    assert [s.get_session_options().get_session_config_entry(key) for s in (asleep, awake)] == ["0", "1"]
+    # the second without limit would keep a core of the laptop busy between clicks
+    for key, value in (("session.intra_op.spin_duration_us", "200"), ("session.force_spinning_stop", "1")):
+        assert awake.get_session_options().get_session_config_entry(key) == value
+    inputs = {"x": np.random.default_rng(0).random((64, 64), np.float32)}
+    (one,), (other,) = (run_session(s, ["y"], inputs) for s in (asleep, awake))
+    np.testing.assert_array_equal(one, other)
+
+
 @pytest.mark.parametrize("content", [b"", b"\x08\x07 not a graph at all", None])
 def test_a_file_that_is_no_graph_is_one_sentence(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "head.onnx"

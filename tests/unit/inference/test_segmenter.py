@@ -47,8 +47,8 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     seen: Counter[str] = Counter()
 
     class Counting:
-        def __init__(self, path: Path, threads: int | None) -> None:
-            self.name, self.session = path.stem, make_session(path, threads=threads)
+        def __init__(self, path: Path, *, threads: int | None = None, awake: bool = False) -> None:
+            self.name, self.session = path.stem, make_session(path, threads=threads, awake=awake)
             seen[f"{self.name} opened"] += 1
 
         def get_inputs(self) -> Any:
@@ -58,10 +58,7 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
             seen[f"{self.name} run"] += 1
             return self.session.run(*arguments)
 
-    def counting(path: Path, *, threads: int | None = None) -> Counting:
-        return Counting(path, threads)
-
-    monkeypatch.setattr("maskwright.inference.segmenter.make_session", counting)
+    monkeypatch.setattr("maskwright.inference.segmenter.make_session", Counting)
     return seen
 
 
@@ -235,6 +232,19 @@ def test_one_click_is_one_run_of_the_head_and_no_encode(folder: Path, counts: Co
     assert counts == {"head opened": 1, "encoder opened": 1, "encoder run": 1, "head run": 5}
     segmenter.encode(WHITE)
     assert counts["encoder opened"] == 1 and counts["encoder run"] == 2
+
+
+def test_threads_wait_awake_for_the_head_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: dict[str, bool] = {}
+
+    def telling(path: Path, *, threads: int | None = None, awake: bool = False) -> Any:
+        opened[path.stem] = awake
+        return make_session(path, threads=threads, awake=awake)
+
+    monkeypatch.setattr("maskwright.inference.segmenter.make_session", telling)
+    segmenter = OnnxSegmenter(folder, threads=1)
+    segmenter.segment(segmenter.encode(BLACK), CLICK)
+    assert opened == {"head": True, "encoder": False}
 
 
 def test_a_card_may_have_its_first_answer_read_again(folder: Path, counts: Counter[str]) -> None:
