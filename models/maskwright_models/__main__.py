@@ -11,6 +11,7 @@ COMMANDS = {
     "volumes": "volumes",
     "features": "features",
     "train": "train",
+    "finetune": "finetune",
     "adapt": "adapt",
     "export": "export",
     "card": "card",
