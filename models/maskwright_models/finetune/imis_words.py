@@ -8,16 +8,21 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from maskwright_models.data.layouts.files import words
 from maskwright_models.nn.clip_text import END
 from maskwright_models.zoo.imis import TEMPLATE
 from maskwright_models.zoo.imis_files import TEXT_LENGTH, ImisFiles
 
 
 class Words:
-    """Turns labels into token ids where the vocabulary is there; labels that the published names know get those."""
+    """Turns labels into token ids where the vocabulary is there.
+
+    Labels that are keys of the published names, as they are or in the order of ours, get those names.
+    """
 
     def __init__(self, files: ImisFiles) -> None:
-        self.names = {} if files.categories is None else {_plain(k): v for k, v in files.categories.names.items()}
+        names = {} if files.categories is None else dict(files.categories.names)
+        self.names = {_plain(words(k)): v for k, v in names.items()} | {_plain(k): v for k, v in names.items()}
         self._tokenizer = None
         if files.tokenizer:
             from tokenizers import Tokenizer
