@@ -2,8 +2,10 @@
 
 Weights are random unless a model folder is given: they do not change the time. Each model is exported in one process
 and measured in another one, without torch, so that its peak memory is its own. There it takes turns with the default
-model, encode by encode and click by click, so that a ratio is of two times under the same load. Runs under six minutes
-on two free cores; what does not fit into --seconds is left out and named.
+model, encode by encode and click by click, so that a ratio is of two times under the same load. Peers that a claim is
+about are measured a second time as they were published, in torch (`benchmarks.published`): the click alone, in turns
+with that of the default model. Runs under six minutes on two free cores; what does not fit into --seconds is left out
+and named.
 
 usage: python -m benchmarks.families [--seconds 330] [--out build/families.json] [--markdown] [MODEL_FOLDER ...]
 """
@@ -18,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +38,19 @@ MODELS = (
 )
 """Family and variant, those that a claim is about first."""
 
+AS_PUBLISHED = "{} as published (torch)"
+"""Row of a peer in the order of computation of its authors."""
+
 KINDS = ("encode", "click")
 CLAIMS = (
-    ("click", "interformer/light", 10.0),
-    ("click", "sam/vit_b", 3.0),
-    ("encode", "sam/vit_b", 8.0),
-    ("encode", "mobile_sam/vit_t", 1.0),
+    ("click", AS_PUBLISHED.format("interformer/light"), 10.0, "interformer/light as published (torch)"),
+    ("click", AS_PUBLISHED.format("sam/vit_b"), 3.0, "sam/vit_b as published (torch)"),
+    ("click", "interformer/light", 10.0, "our export of interformer/light"),
+    ("click", "sam/vit_b", 3.0, "our export of sam/vit_b"),
+    ("encode", "sam/vit_b", 8.0, "our export of sam/vit_b"),
+    ("encode", "mobile_sam/vit_t", 1.0, "our export of mobile_sam/vit_t"),
 )
-"""The default model is to be at least this many times faster."""
+"""The default model is to be at least this many times faster: what, than which row, how many times, in words."""
 
 ENCODE_SECONDS, CLICK_SECONDS = 9.0, 4.0
 """Measured that long at most, after one warm-up, and at least twice."""
@@ -58,11 +65,14 @@ def main() -> int:
     parser.add_argument("--markdown", action="store_true", help="print a table instead of JSON")
     parser.add_argument("--export", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--published", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.export:
         export(args.export[0], Path(args.export[1]))
     elif args.measure:
         print(json.dumps(measure(args.measure)))
+    elif args.published:
+        print(json.dumps(measure_published(args.published)))
     else:
         report = compare(args.models, args.folders, seconds=args.seconds)
         args.out.parent.mkdir(parents=True, exist_ok=True)
@@ -89,6 +99,14 @@ def compare(models: list[str] | tuple[str, ...], folders: list[Path], *, seconds
             left_out.append(str(folder))
         else:
             found[folder.name] = {"weights": "installed", **figures}
+    claimed = {row for _, row, _, _ in CLAIMS}
+    for name, row in ((name, AS_PUBLISHED.format(name)) for name in models):
+        if row in claimed:
+            figures = _child(["--published", name], end)
+            if figures is None:
+                left_out.append(row)
+            else:
+                found[row] = {"weights": "random", **figures}
     with tempfile.TemporaryDirectory(prefix="families-") as scratch:
         for name in models:
             folder = Path(scratch) / name.replace("/", "_")
@@ -108,22 +126,24 @@ def compare(models: list[str] | tuple[str, ...], folders: list[Path], *, seconds
         "threads": THREADS,
         "unit_ms": [round(u, 1) for u in units],
         "note": "random weights do not change the time; ratio: time by that of the default model in turns with it",
-        "models": {
-            name: {**figures, **{f"{kind}_units": round(figures[f"{kind}_ms"] / unit, 3) for kind in KINDS}}
-            for name, figures in found.items()
-        },
+        "models": {name: {**figures, **_in_units(figures, unit)} for name, figures in found.items()},
         "left_out": left_out,
-        "claims": [_claim(kind, name, times, found) for kind, name, times in CLAIMS],
+        "claims": claims(found),
     }
 
 
-def _claim(kind: str, name: str, times: float, found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    ratio = found[name][f"{kind}_ratio"] if name in found else None
-    return {
-        "claim": f"{kind} at least {times:g} x faster than {name}",
-        "ratio": ratio,
-        "holds": None if ratio is None else ratio >= times,
-    }
+def _in_units(figures: Mapping[str, Any], unit: float) -> dict[str, float]:
+    return {f"{kind}_units": round(figures[f"{kind}_ms"] / unit, 3) for kind in KINDS if f"{kind}_ms" in figures}
+
+
+def claims(found: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Every claim with the ratio that was measured and whether it holds; None where the row is missing."""
+    out = []
+    for kind, row, times, words in CLAIMS:
+        ratio = found[row][f"{kind}_ratio"] if row in found else None
+        holds = None if ratio is None else ratio >= times
+        out.append({"claim": f"{kind} at least {times:g} x faster than {words}", "ratio": ratio, "holds": holds})
+    return out
 
 
 def _child(arguments: list[str], end: float) -> dict[str, Any] | None:
@@ -160,48 +180,55 @@ def export(name: str, folder: Path) -> None:
 
 def measure(folder: Path) -> dict[str, Any]:
     """Medians in milliseconds on the bundled photo at 1024 x 1024, in turns with the default model; sizes and peak."""
-    import cv2
-    import numpy as np
-
-    from maskwright.assets import models_folder, sample_photo
+    from benchmarks.turns import click_of, in_turns, photo
+    from maskwright.assets import models_folder
     from maskwright.inference import load_segmenter
 
-    image = cv2.imdecode(np.fromfile(sample_photo(), np.uint8), cv2.IMREAD_COLOR)
-    assert image is not None
-    image = cv2.resize(np.ascontiguousarray(image[..., ::-1]), (1024, 1024), interpolation=cv2.INTER_AREA)
+    image = photo()
     segmenter = load_segmenter(folder, threads=THREADS, zoom=False)
     features = segmenter.encode(image)
-    click = _click(segmenter, features)
+    click = click_of(segmenter, features)
     click()
     peak = _peak_mb()
     default = load_segmenter(models_folder() / "default", threads=THREADS, zoom=False)
-    default_click = _click(default, default.encode(image))
-    encodes = _in_turns(lambda: segmenter.encode(image), lambda: default.encode(image), seconds=ENCODE_SECONDS, most=7)
-    clicks = _in_turns(click, default_click, seconds=CLICK_SECONDS, most=60)
+    default_click = click_of(default, default.encode(image))
+    encodes = in_turns(lambda: segmenter.encode(image), lambda: default.encode(image), seconds=ENCODE_SECONDS, most=7)
+    clicks = in_turns(click, default_click, seconds=CLICK_SECONDS, most=60)
     return {
         "input_size": segmenter.card.input_size,
         "encode_ms": round(encodes[0], 1),
         "encode_ratio": round(encodes[0] / encodes[1], 2),
-        "click_ms": round(clicks[0], 2),
-        "click_ratio": round(clicks[0] / clicks[1], 2),
         "default_encode_ms": round(encodes[1], 1),
-        "default_click_ms": round(clicks[1], 2),
+        **_click_figures(clicks),
         "features_mb": round(features.nbytes / 1e6, 2),
         "files_mb": round(sum(p.stat().st_size for p in folder.iterdir()) / 1e6, 1),
         "peak_mb": round(peak, 1),
     }
 
 
-def _click(segmenter: Any, features: Any) -> Callable[[], object]:
-    """The third click of an object, or the box of a model that takes boxes alone."""
-    from maskwright.core.prompts import Box, Point, Prompts
+def measure_published(name: str) -> dict[str, Any]:
+    """Median milliseconds of a click of a peer as published, in torch, in turns with the default model's."""
+    import torch
 
-    clicks = (Point(500, 400), Point(440, 560), Point(80, 80, positive=False))
-    items = clicks if "point" in segmenter.card.prompts else (Box(200, 200, 800, 800),)
-    previous = None
-    for count in range(1, len(items)):
-        previous = segmenter.segment(features, Prompts(items[:count]), previous=previous)
-    return lambda: segmenter.segment(features, Prompts(items), previous=previous)
+    from benchmarks.published import PUBLISHED
+    from benchmarks.turns import CLICKS, SIDE, click_of, in_turns, photo
+    from maskwright.assets import models_folder
+    from maskwright.inference import load_segmenter
+
+    torch.set_num_threads(THREADS)
+    torch.manual_seed(0)
+    default = load_segmenter(models_folder() / "default", threads=THREADS, zoom=False)
+    default_click = click_of(default, default.encode(photo()))
+    size, click = PUBLISHED[name](CLICKS, SIDE)
+    return {"input_size": size, **_click_figures(in_turns(click, default_click, seconds=CLICK_SECONDS, most=60))}
+
+
+def _click_figures(clicks: tuple[float, float]) -> dict[str, float]:
+    return {
+        "click_ms": round(clicks[0], 2),
+        "click_ratio": round(clicks[0] / clicks[1], 2),
+        "default_click_ms": round(clicks[1], 2),
+    }
 
 
 def _peak_mb() -> float:
@@ -214,33 +241,16 @@ def _peak_mb() -> float:
     return most / (1e6 if sys.platform == "darwin" else 1e3)  # bytes there, kilobytes elsewhere
 
 
-def _in_turns(
-    first: Callable[[], object], second: Callable[[], object], *, seconds: float, most: int
-) -> tuple[float, float]:
-    """Median milliseconds of each of two pieces of work that take turns."""
-    first()
-    second()
-    times: tuple[list[float], list[float]] = ([], [])
-    end = time.perf_counter() + seconds
-    while len(times[0]) < most and (len(times[0]) < 2 or time.perf_counter() < end):
-        for work, taken in zip((first, second), times, strict=True):
-            start = time.perf_counter()
-            work()
-            taken.append(1e3 * (time.perf_counter() - start))
-    return statistics.median(times[0]), statistics.median(times[1])
-
-
 def table(report: Mapping[str, Any]) -> str:
     """The report as Markdown."""
     lines = [
         "| model | weights | input | encode, ms | x default | click, ms | x default | features, MB | peak, MB |",
         "|---|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
+    columns = (("encode_ms", 0), ("encode_ratio", 2), ("click_ms", 1), ("click_ratio", 2), ("features_mb", 2))
     for name, m in report["models"].items():
-        lines.append(
-            f"| {name} | {m['weights']} | {m['input_size']} | {m['encode_ms']:.0f} | {m['encode_ratio']:.2f} "
-            f"| {m['click_ms']:.1f} | {m['click_ratio']:.2f} | {m['features_mb']:.2f} | {m['peak_mb']:.0f} |"
-        )
+        cells = [f"{m[key]:.{digits}f}" if key in m else "" for key, digits in (*columns, ("peak_mb", 0))]
+        lines.append(f"| {name} | {m['weights']} | {m['input_size']} | {' | '.join(cells)} |")
     words = {True: "holds", False: "DOES NOT HOLD", None: "not measured"}
     lines += ["", *(f"- {c['claim']}: {c['ratio']} ({words[c['holds']]})" for c in report["claims"])]
     lines += [f"- left out, no time: {name}" for name in report["left_out"]]
