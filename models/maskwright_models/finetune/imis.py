@@ -183,7 +183,7 @@ class ImisTuning:
 
     def official(self) -> dict[str, Any]:
         """The bare state dict that the authors publish; position tables are those of the file it began with."""
-        return {k: self.kept.get(k, v.detach()) for k, v in self.module.state_dict().items()}
+        return {k: self.kept.get(k, v.detach().cpu()) for k, v in self.module.state_dict().items()}
 
 
 def _masks(logits: Tensor, size: int) -> np.ndarray:

@@ -147,7 +147,7 @@ def official_state(module: Trained) -> dict[str, Tensor]:
     index = relative_position_index(module.config.grid)
     state: dict[str, Tensor] = {}
     for name, tensor in module.state_dict().items():
-        state[name] = tensor.detach()
+        state[name] = tensor.detach() if tensor.is_meta else tensor.detach().cpu()
         if name.endswith(".relative_position_bias_table"):
             state[name.replace("bias_table", "index")] = index
     return state
