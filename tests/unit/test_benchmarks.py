@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import turns
+from benchmarks import families, turns
 from benchmarks.families import AS_PUBLISHED, CLAIMS, claims, table
 
 MODEL = {
@@ -42,6 +42,29 @@ def test_a_claim_is_held_against_its_own_row_and_only_where_that_was_measured() 
     assert told["click at least 10 x faster than our export of interformer/light"] == (9.99, False)
     assert told["click at least 3 x faster than sam/vit_b as published (torch)"] == (None, None)
     assert told["encode at least 8 x faster than our export of sam/vit_b"] == (None, None)
+
+
+def test_peers_of_a_claim_are_measured_as_published_too_and_what_has_no_time_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def child(arguments: list[str], end: float) -> dict[str, Any] | None:
+        role, name = arguments[0], arguments[1].rsplit("/", 1)[-1] if arguments[0] == "--measure" else arguments[1]
+        asked.append((role, name))
+        answers = {"--export": {}, "--measure": MODEL, "--published": CLICK}
+        return None if (role, name) in {("--published", "sam/vit_b"), ("--measure", "sam_vit_b")} else answers[role]
+
+    monkeypatch.setattr(families, "_child", child)
+    monkeypatch.setattr("benchmarks.unit.unit_ms", lambda: 100.0)
+    report = families.compare(("interformer/light", "sam/vit_b", "imis/vit_b"), [], seconds=60)
+    assert asked[:3] == [("--measure", "default"), ("--published", "interformer/light"), ("--published", "sam/vit_b")]
+    assert ("--published", "imis/vit_b") not in asked  # no claim is about it
+    assert list(report["models"]) == ["default", LIGHT, "interformer/light", "imis/vit_b"]
+    assert report["models"][LIGHT] == {**CLICK, "click_units": 2.65}
+    assert report["models"]["imis/vit_b"]["encode_units"] == 13.074
+    assert report["left_out"] == [AS_PUBLISHED.format("sam/vit_b"), "sam/vit_b"]
+    assert [c["holds"] for c in report["claims"]] == [True, None, False, None, None, None]
 
 
 def test_a_peer_as_published_has_a_row_with_its_click_alone() -> None:
