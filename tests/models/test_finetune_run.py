@@ -65,6 +65,8 @@ def test_a_run_that_was_stopped_gives_what_one_that_never_stopped_gives(
     finally:
         (tmp_path / "away.pth").rename(start)
     assert again.step == 2
+    faster = run_of(whole.name, data, out, start, steps=STEPS, rate=5e-3)
+    assert max(g["top"] for g in faster.optimiser.param_groups) == 5e-3 and faster.optimiser.state
     again.run()
     ours, theirs = read_state(out / "finetuned.pth"), read_state(whole.folder / "finetuned.pth")
     assert ours.keys() == theirs.keys()
@@ -156,6 +158,7 @@ def test_sets_without_an_object_are_refused(tmp_path: Path, monkeypatch: pytest.
         entry.labels.clear()  # regions alone are nothing that IMIS-Net is asked for
     with pytest.raises(ScanError, match="shows an object"):
         run.run()
+    assert not run.folder.exists()
 
 
 def test_a_run_folder_is_not_shared_and_its_damage_is_said(whole: Run, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -40,7 +40,7 @@ def resumed(folder: Path, *, name: str, variant: str) -> Start | None:
             path=folder,
             hint="Name another folder for --out.",
         )
-    return Start(has[0], has[1], family(name).build(has[1]), last["kept"])
+    return Start(has[0], has[1], family(name).build(has[1]), last["kept"], last)
 
 
 class Run:
@@ -55,9 +55,8 @@ class Run:
         self.tuning = SYSTEMS[start.name](start, pictures, recipe, device)
         self.optimiser = self.tuning.optimiser()
         self.step, self.seconds = 0, 0.0
-        last = read_last(folder)
-        if last is not None:
-            self._go_on(last)
+        if start.last is not None:
+            self._go_on(start.last)
 
     @property
     def progress(self) -> float:
@@ -69,7 +68,6 @@ class Run:
 
         Raises ScanError where images cannot be read or show no object.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
         rows: list[dict[str, float]] = []
         last = saved = time.monotonic()
         for batch in self._batches():
@@ -77,6 +75,7 @@ class Run:
             now = time.monotonic()
             self.seconds, last = self.seconds + now - last, now
             over = self.progress >= 1
+            self.folder.mkdir(parents=True, exist_ok=True)
             if self.step % self.recipe.log_steps == 0 or over:
                 self._log(rows)
                 rows = []
@@ -143,7 +142,8 @@ class Run:
         }
         save_whole(state, self.folder / LAST)
 
-    def _go_on(self, last: dict[str, Any]) -> None:
+    def _go_on(self, last: Mapping[str, Any]) -> None:
+        asked = [group["top"] for group in self.optimiser.param_groups]  # may differ from what the run had so far
         try:
             self.tuning.module.load_state_dict(last["module"])
             self.optimiser.load_state_dict(last["optimiser"])
@@ -151,5 +151,7 @@ class Run:
             raise ModelError(
                 "this run was made by another release", path=self.folder / LAST, hint="Name another folder for --out."
             ) from error
+        for group, top in zip(self.optimiser.param_groups, asked, strict=True):
+            group["top"] = top
         self.step, self.seconds = int(last["step"]), float(last["seconds"])
         forget_later_rows(self.folder, self.step)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,12 +17,17 @@ from maskwright_models.registry import family
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Start:
-    """A model to train, and the tensors of the official file as they are (none for fresh weights)."""
+    """A model to train.
+
+    ``state`` are the tensors of the official file as they are, none for fresh weights; ``last`` is what a run that was
+    stopped goes on from.
+    """
 
     name: str
     variant: str
     model: nn.Module
     state: Mapping[str, Tensor] = field(default_factory=dict)
+    last: Mapping[str, Any] | None = None
 
 
 def from_checkpoint(path: Path, *, name: str, variant: str) -> Start:
