@@ -7,6 +7,7 @@ import pytest
 
 from maskwright.core.errors import ModelError
 from maskwright_models.evaluate.calibration import Calibration, fit_calibration, logit
+from maskwright_models.evaluate.text_floor import MOST, fit_text_floor
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
@@ -62,3 +63,28 @@ def test_too_few_answers_and_unequal_ones_are_refused() -> None:
         fit_calibration(np.full(19, 0.5), np.full(19, 0.5))
     with pytest.raises(ValueError, match="both"):
         fit_calibration(np.full(30, 0.5), np.full(29, 0.5))
+
+
+# The floor of words.
+
+
+def test_the_floor_lies_between_words_that_are_there_and_words_that_are_not() -> None:
+    there = np.array([True] * 4 + [False] * 4)
+    scores = np.array([0.3, 0.4, 0.5, 0.6, 0.02, 0.05, 0.08, 0.1])
+    floor = fit_text_floor(scores, np.where(there, 0.5, 0.0), there)
+    assert floor == pytest.approx(0.2, abs=0.006)  # the middle of what parts them
+
+
+def test_a_poor_mask_is_worth_less_than_a_word_that_is_rightly_not_found() -> None:
+    there = np.array([True, True, False, False, False, False])
+    scores = np.array([0.25, 0.45, 0.3, 0.1, 0.1, 0.1])
+    good, poor = (fit_text_floor(scores, np.array([iou, 0.8, 0, 0, 0, 0]), there) for iou in (0.9, 0.1))
+    assert 0.1 < good < 0.25  # shows both, and one that is not there
+    assert 0.3 < poor < 0.45
+
+
+def test_no_floor_hides_a_mask_that_is_more_right_than_wrong() -> None:
+    there = np.array([True, False])
+    assert fit_text_floor(np.array([0.95, 0.9]), np.array([0.9, 0.0]), there) <= MOST
+    with pytest.raises(ValueError, match="words that are not"):
+        fit_text_floor(np.array([0.5]), np.array([0.5]), np.array([True]))

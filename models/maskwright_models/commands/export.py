@@ -10,7 +10,7 @@ import json
 import shutil
 import sys
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--calibrate",
         type=Path,
         metavar="DATA",
-        help="training data: its words are offered, its held images fit scores",
+        help="training data: its words are offered, its held images fit scores and the floor of words",
     )
     parser.add_argument("--store", type=Path, default=Path("work/features"), help="features of that data")
     parser.add_argument("--volumes", type=Path, help="folder that 'maskwright-models volumes' wrote, to fit to as well")
@@ -51,16 +51,17 @@ def run(args: argparse.Namespace) -> int:
     from maskwright_models.zoo.dinov2_imsa import ABOUT, Encoder, pretrained_trunk
     from maskwright_models.zoo.efficient_stem import pretrained_stem
 
-    net, labels = load_trained(args.checkpoint), None
+    net, words = load_trained(args.checkpoint), {}
     if args.calibrate is not None:
         train, held = open_sources(args.calibrate, args.store, volumes=args.volumes)
-        net.head, labels = _calibrated(net, held), train.shown_labels
+        net.head = _calibrated(net, held)
+        words = {"labels": train.shown_labels, **_fitted_floor(net, held)}
     encoder = Encoder(pretrained_trunk(), pretrained_stem(), net.neck).eval()
     args.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=args.out.parent, prefix=".export-") as scratch:
         folder = Path(scratch) / (args.id or args.out.name)
         about = {**ABOUT, "id": folder.name, "version": args.version}
-        export_default(encoder, net.head, folder, about=about, text=export_text_files(folder, labels=labels))
+        export_default(encoder, net.head, folder, about=about, text=export_text_files(folder, **words))
         report = compare(encoder, net.head, folder)
         sys.stdout.write(json.dumps(report) + "\n")
         if report["logit_error"] > WORST_LOGIT_ERROR or report["mask_iou"] < 0.995:
@@ -86,3 +87,24 @@ def _calibrated(net: Trainable, held: SampleSource) -> Head:
     fit = fit_calibration(scores.reshape(-1), iou.reshape(-1))
     sys.stdout.write(json.dumps({"held": len(scores), **asdict(fit)}) + "\n")
     return fold_calibration(net.head, fit.scale, fit.shift)
+
+
+def _fitted_floor(net: Trainable, held: SampleSource) -> dict[str, float]:
+    """The score below which words alone have found nothing, nothing where the images held back have no words."""
+    import numpy as np
+    import torch
+
+    from maskwright_models.evaluate.text_floor import fit_text_floor
+    from maskwright_models.train.held import held_answers
+
+    held.mix, rng = replace(held.mix, text=1.0, absent=0.5, windows=0.0), np.random.default_rng(4)
+    samples = [sample for _ in range(HELD_VIEWS) if (sample := held.draw(rng)).asked.all()]
+    there = np.concatenate([sample.truths.any((1, 2)) for sample in samples]) if samples else np.ones(0, bool)
+    if there.all():
+        return {}
+    scores, iou = held_answers(net.neck, net.head, samples, device=torch.device("cpu"), clicks=1, clicked_words=0.0)
+    floor = fit_text_floor(scores[:, 0], iou[:, 0], there)
+    shown = scores[:, 0] >= floor
+    told = {"text_floor": floor, "found": float(shown[there].mean()), "rejected": float(1 - shown[~there].mean())}
+    sys.stdout.write(json.dumps({"words": len(there), **told}) + "\n")
+    return {"floor": floor}

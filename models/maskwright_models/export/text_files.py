@@ -69,7 +69,12 @@ def packed(tower: MiniLM) -> MiniLM:
 
 
 def export_text_files(
-    folder: Path, *, tower: MiniLM | None = None, tokenizer: Any = None, labels: Iterable[str] | None = None
+    folder: Path,
+    *,
+    tower: MiniLM | None = None,
+    tokenizer: Any = None,
+    labels: Iterable[str] | None = None,
+    floor: float = FLOOR,
 ) -> dict[str, Any]:
     """Write the text tower into ``folder``; what the card says of it, as arguments of ModelCard.
 
@@ -87,7 +92,7 @@ def export_text_files(
     offered = tuple(sorted(set(vocabulary.labels if labels is None else labels)))
     return {
         "text_shape": (1, WIDTH),
-        "text_floor": FLOOR,
+        "text_floor": floor,
         "files": dict(FILES),
         "sha256": {name: sha256_of(folder / name) for name in FILES.values()},
         "labels": offered,

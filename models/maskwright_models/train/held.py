@@ -18,11 +18,18 @@ VIEWS = 6
 
 
 def held_answers(
-    neck: Neck, head: Head, samples: Sequence[Sample], *, device: torch.device, clicks: int
+    neck: Neck,
+    head: Head,
+    samples: Sequence[Sample],
+    *,
+    device: torch.device,
+    clicks: int,
+    clicked_words: float = 0.2,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Predicted and real IoU of the chosen candidate of every object after each of ``clicks`` prompts, (N, clicks).
 
-    The same samples give the same users. ``neck`` and ``head`` are in evaluation mode.
+    The same samples give the same users, who click beside the share ``clicked_words`` of texts. ``neck`` and ``head``
+    are in evaluation mode.
     """
     rng, scores_of, iou_of = np.random.default_rng(0), [], []
     with torch.no_grad(), half_precision(device):
@@ -30,7 +37,7 @@ def held_answers(
             some = samples[start : start + VIEWS]
             batch = batch_of(some, device)
             features = of_objects(neck(batch.tokens, batch.stem), some)
-            state = begin(some, rng, device, poor_masks=0)
+            state = begin(some, rng, device, poor_masks=0, clicked_words=clicked_words)
             rounds = []
             for _ in range(clicks):
                 logits, scores = head(*features, *state.inputs(device))

@@ -52,11 +52,17 @@ class Round:
 
 
 def begin(
-    samples: Sequence[Sample], rng: np.random.Generator, device: torch.device, *, poor_masks: float = 0.08
+    samples: Sequence[Sample],
+    rng: np.random.Generator,
+    device: torch.device,
+    *,
+    poor_masks: float = 0.08,
+    clicked_words: float = 0.2,
 ) -> Round:
     """First prompts of all objects of ``samples``, view after view.
 
-    Where text asks, a share gets a click as well; of the others a share starts from a poor mask and its correction.
+    Where text asks, the share ``clicked_words`` gets a click as well; of the others the share ``poor_masks`` starts
+    from a poor mask and its correction.
     """
     users, logits, has = [], [], []
     for sample in samples:
@@ -68,7 +74,7 @@ def begin(
                 mask = user.poor_mask()
                 start[0] = np.where(mask, START_LOGIT, -START_LOGIT)
                 user.correct(mask)
-            elif not asked or (truth.any() and rng.random() < 0.2):
+            elif not asked or (truth.any() and rng.random() < clicked_words):
                 user.start()
             users.append(user)
             logits.append(start)
