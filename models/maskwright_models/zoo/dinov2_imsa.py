@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from maskwright_models.nn.conv import ConvBN, LightBlock, SeparableBlock, upsample
-from maskwright_models.nn.imsa import IMSABlock
+from maskwright_models.nn.imsa import IMSABlock, to_map, to_tokens
 from maskwright_models.nn.prompt_maps import MAPS, point_weights, prompt_maps
 from maskwright_models.nn.vit import ViT, ViTConfig
 from maskwright_models.zoo.efficient_stem import STEM_WIDTHS, EfficientStem
@@ -215,7 +215,7 @@ class Head(nn.Module):
         Training may give square windows of the maps: all sizes go by ``feat_0``, points count from the window's corner.
         """
         cfg = self.config
-        b, cells, sizes = len(feat_0), feat_0.shape[-1], [cfg.width, cfg.match, cfg.named]
+        cells, sizes = feat_0.shape[-1], [cfg.width, cfg.match, cfg.named]
         size = cells * (INPUT_SIZE // TOKENS)
         previous = F.avg_pool2d(mask_input, 2)
         maps = prompt_maps(point_coords, point_labels, previous, has_mask_input, size=size).to(feat_1.dtype)
@@ -229,10 +229,11 @@ class Head(nn.Module):
         kind = self.kinds(point_labels.clamp_min(0).long())
         text = self.text_token(text_embedding)[:, None]  # (B, 1, w)
         off = torch.cat([(point_labels < 0).to(x.dtype), 1 - has_text.to(x.dtype)[:, None]], 1) * -1e4
+        tokens = to_tokens(x)
         for block in self.blocks:
-            points = weights @ x.flatten(2).transpose(1, 2) + kind
-            x = block(x, x, torch.cat([points, text], 1), off)
-        x = self.out_norm(x.flatten(2).transpose(1, 2)).transpose(1, 2).reshape(b, -1, cells, cells)
+            points = weights @ tokens + kind
+            tokens = block(tokens, (cells, cells), torch.cat([points, text], 1), off)
+        x = to_map(self.out_norm(tokens), (cells, cells))
         detail = self.detail_middle(F.avg_pool2d(feat_1, 2))
         middle = upsample(self.to_middle(x)) + self.drawn_middle(drawn) + detail
         middle = self.middle(F.hardswish(middle))  # (B, m, 64, 64)
