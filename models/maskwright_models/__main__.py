@@ -11,6 +11,7 @@ COMMANDS = {
     "volumes": "volumes",
     "features": "features",
     "train": "train",
+    "words": "words",
     "finetune": "finetune",
     "adapt": "adapt",
     "export": "export",

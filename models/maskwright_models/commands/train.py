@@ -35,9 +35,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--medical-share", type=float, default=0.45)
     parser.add_argument("--text-share", type=float, default=0.35, help="objects that are asked for by text")
     parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
-    parser.add_argument(
-        "--words-only", action="store_true", help="train what only words go through; clicks stay as they are"
-    )
     parser.add_argument("--licences", choices=("all", "open"), default="all")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", choices=CHOICES, default="auto")
@@ -55,7 +52,6 @@ def run(args: argparse.Namespace) -> int:
     from maskwright_models.zoo.dinov2_imsa import HeadConfig
 
     prepare_cpu(args.threads)
-    words = {"text": 1.0, "windows": 0.0} if args.words_only else {"text": args.text_share}
     source, held = open_sources(
         args.data,
         args.store,
@@ -65,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
         split=args.split,
         rounds=args.rounds,
         objects=args.objects,
-        mix=Mix(medical=args.medical_share, **words),
+        mix=Mix(medical=args.medical_share, text=args.text_share),
     )
     args.out.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(args.seed)
@@ -74,9 +70,7 @@ def run(args: argparse.Namespace) -> int:
         views=args.views,
         objects=args.objects,
         rate=args.rate,
-        warmup_steps=20 if args.words_only else 150,
         seed=args.seed,
-        words_only=args.words_only,
     )
     trainer = Trainer(
         args.out,

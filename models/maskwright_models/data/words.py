@@ -22,9 +22,13 @@ class Words:
     vocabulary: Vocabulary
     vectors: Mapping[str, np.ndarray]
 
+    def phrases(self, label: str) -> list[str]:
+        """The label and its synonyms, as far as they have vectors."""
+        return [p for p in self.vocabulary.phrases(label) if p in self.vectors] if label else []
+
     def draw(self, label: str, rng: np.random.Generator) -> np.ndarray | None:
         """Vector (384,) of the label or of one of its synonyms, None where it has none."""
-        phrases = [p for p in self.vocabulary.phrases(label) if p in self.vectors] if label else []
+        phrases = self.phrases(label)
         if not phrases:
             return None
         which = 0 if rng.random() < 0.6 else int(rng.integers(len(phrases)))
@@ -68,6 +72,8 @@ def taught(
     absent: Callable[[], str],
     share_of: Callable[[str], np.ndarray],
     rng: np.random.Generator,
+    *,
+    most: int = MOST_SHOWN,
 ) -> tuple[np.ndarray, np.ndarray]:
     """What a view teaches about words: sentence vectors (L, 384) and the share of each token they cover, (L, 32, 32).
 
@@ -75,7 +81,7 @@ def taught(
     """
     vectors, shares = [np.zeros((0, TEXT_WIDTH), np.float32)], [np.zeros((0, TOKENS, TOKENS), np.float32)]
     if words is not None:
-        some = rng.permutation(np.array(list(names), dtype=object))[:MOST_SHOWN]
+        some = rng.permutation(np.array(list(names), dtype=object))[:most]
         asked = [(str(name), True) for name in some] + [(absent(), False) for _ in range(NOT_SHOWN)]
         for name, there in asked:
             vector = words.draw(name, rng)

@@ -31,7 +31,7 @@ class TrainConfig:
     """Recipe. ``hours`` is the whole budget: the learning rate falls with the time used, also over restarts.
 
     ``read_again`` is the share of first answers that are given back without a correction, as the app does with its
-    first. ``words_only`` trains what only words go through and nothing else, so that answers without words stay.
+    first.
     """
 
     hours: float = 2.0
@@ -47,7 +47,6 @@ class TrainConfig:
     log_steps: int = 20
     read_again: float = 0.3
     words_weight: float = 0.5
-    words_only: bool = False
 
 
 class Trainable(nn.Module):
@@ -84,11 +83,9 @@ class Trainer:
         if start is not None and not (folder / "last.pt").exists():
             self.new = begin_with(self.net, start_weights(start, device), start)
         self.average = copy.deepcopy(self.net).eval().requires_grad_(requires_grad=False)
-        trained = word_parameters(self.net) if recipe.words_only else list(self.net.parameters())
-        decay = [p for p in trained if p.ndim > 1]
-        plain = [p for p in trained if p.ndim <= 1]
-        rate = 0.0 if recipe.words_only else recipe.weight_decay
-        groups = [{"params": decay, "weight_decay": rate}, {"params": plain, "weight_decay": 0.0}]
+        decay = [p for p in self.net.parameters() if p.ndim > 1]
+        plain = [p for p in self.net.parameters() if p.ndim <= 1]
+        groups = [{"params": decay, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
         self.optimiser = torch.optim.AdamW(groups, lr=recipe.rate, betas=(0.9, 0.99))
         self.step, self.seconds = 0, 0.0
         if (folder / "last.pt").exists():
@@ -99,7 +96,7 @@ class Trainer:
         rng = np.random.default_rng([self.recipe.seed, self.step])
         batches = self.source.batches(self.recipe.views, seed=self.recipe.seed + self.step)
         last, saved, rows = time.monotonic(), time.monotonic(), []
-        self.net.train(not self.recipe.words_only)  # the batch norms' statistics belong to all answers
+        self.net.train()
         while self.progress < 1:
             rows.append(self._one_step(next(batches), rng))
             now = time.monotonic()
@@ -133,19 +130,19 @@ class Trainer:
             named = self.net.head.word_logits(maps[0], batch.words, batch.view_of)
         words = word_loss(named.float(), batch.shares)
         state = begin(samples, rng, self.device)
-        ahead = 0 if recipe.words_only else min(6, int(rng.geometric(0.5)) - 1)
+        ahead = min(6, int(rng.geometric(0.5)) - 1)
         look_ahead(self.net.head, tuple(f.detach() for f in features), state, ahead, autocast)
         again = ahead == 0 and rng.random() < recipe.read_again
         total: Tensor = 2 * recipe.words_weight * words
         out: dict[str, float] = {"ahead": float(ahead), "rate": rate, "words": words.item()}
-        for k in range(1 if recipe.words_only else 2):
+        for k in range(2):
             with autocast():
                 answer = self.net.head.answer(*features, *state.inputs(self.device))
             loss = head_loss(answer, batch.truth, batch.valid)
             total = total + loss.total
             out |= {f"mask{k}": loss.mask.item(), f"score{k}": loss.score.item()}
             out |= {f"iou{k}": loss.iou.item(), f"chosen{k}": loss.chosen_iou.item()}
-            if k == 0 and not recipe.words_only:
+            if k == 0:
                 state.advance(answer.logits.detach(), answer.scores.detach(), again=again)
         self.optimiser.zero_grad(set_to_none=True)
         (total / 2).backward()
@@ -216,24 +213,6 @@ class Trainer:
             whole = [row for row in log.read_text("utf-8").splitlines() if row.endswith("}")]  # a kill can cut the last
             rows = [row for row in whole if json.loads(row)["step"] <= self.step]
             log.write_text("".join(f"{row}\n" for row in rows), "utf-8")
-
-
-def word_parameters(net: Trainable) -> list[nn.Parameter]:
-    """What an answer without words does not depend on; all else of ``net`` stops learning."""
-    net.requires_grad_(requires_grad=False)
-    head = net.head
-    words = [*head.text_token.parameters(), *head.text_match.parameters(), head.named, head.match_out.weight]
-    for parameter in words:
-        parameter.requires_grad_()
-    head.match_out.weight.register_hook(_last_column)
-    return words
-
-
-def _last_column(gradient: Tensor) -> Tensor:
-    """The gradient of what is read from the map of words, without that of the maps of clicks."""
-    kept = torch.zeros_like(gradient)
-    kept[:, 2] = gradient[:, 2]
-    return kept
 
 
 def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:

@@ -102,6 +102,9 @@ class Neck(nn.Module):
         self.join = nn.Linear(TRUNK_WIDTH * len(LAYERS), c)
         self.blocks = nn.Sequential(SeparableBlock(c, kernel=5), SeparableBlock(c, kernel=5))
         self.out = nn.Linear(c, config.stored)
+        self.named = nn.Sequential(nn.Linear(c, c), nn.Hardswish(), nn.Linear(c, config.named))
+        for parameter in self.named[-1].parameters():
+            nn.init.zeros_(parameter)
         self.to_middle = nn.Conv2d(c, 64, 1)
         self.stem_middle = ConvBN(STEM_WIDTHS[1], 64, 1, act=False)
         self.middle = nn.Sequential(LightBlock(64), LightBlock(64))
@@ -110,21 +113,30 @@ class Neck(nn.Module):
         self.fine = nn.Sequential(LightBlock(f, hidden=2 * f), LightBlock(f, hidden=2 * f))
 
     def forward(self, tokens: Tensor, stem: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        b, edges, shapes = len(tokens), *stem
-        parts = tokens.flatten(2).transpose(1, 2).chunk(len(LAYERS), -1)  # each (B, 1024, 384)
-        joined = self.join(torch.cat([norm(p) for norm, p in zip(self.norms, parts, strict=True)], -1))
-        coarse = self.blocks(joined.transpose(1, 2).reshape(b, -1, TOKENS, TOKENS))
+        edges, shapes = stem
+        coarse = self.joined(tokens)
         middle = F.hardswish(upsample(self.to_middle(coarse)) + self.stem_middle(shapes))
         middle = self.middle(middle)  # (B, 64, 64, 64)
         fine = self.fine(F.hardswish(upsample(self.to_fine(middle)) + self.stem_fine(edges)))  # (B, f, 128, 128)
         return self._stored(coarse), fine
 
+    def joined(self, tokens: Tensor) -> Tensor:
+        """What the trunk's layers say together, (B, coarse, 32, 32)."""
+        parts = to_tokens(tokens).chunk(len(LAYERS), -1)  # each (B, 1024, 384)
+        joined = self.join(torch.cat([norm(p) for norm, p in zip(self.norms, parts, strict=True)], -1))
+        return self.blocks(to_map(joined, (TOKENS, TOKENS)))
+
+    def named_of(self, coarse: Tensor) -> Tensor:
+        """What words are compared with, at unit length, of (B, N, coarse) tokens: (B, N, named)."""
+        plain = F.linear(coarse, self.out.weight[-self.config.named :], self.out.bias[-self.config.named :])
+        return F.normalize(plain + self.named(coarse), dim=-1)
+
     def _stored(self, coarse: Tensor) -> Tensor:
         """The head's first projections, those to compare with at unit length, (B, stored, 32, 32)."""
-        sizes = [self.config.width, self.config.match, self.config.named]
-        work, match, named = self.out(coarse.flatten(2).transpose(1, 2)).split(sizes, -1)
-        joined = torch.cat([work, F.normalize(match, dim=-1), F.normalize(named, dim=-1)], -1)
-        return joined.transpose(1, 2).reshape(len(coarse), -1, TOKENS, TOKENS)
+        tokens, sizes = to_tokens(coarse), [self.config.width, self.config.match, self.config.named]
+        work, match, named = self.out(tokens).split(sizes, -1)
+        named = F.normalize(named + self.named(tokens), dim=-1)
+        return to_map(torch.cat([work, F.normalize(match, dim=-1), named], -1), (TOKENS, TOKENS))
 
 
 class Encoder(nn.Module):
@@ -247,7 +259,11 @@ class Head(nn.Module):
 
         Only training asks for them: they teach what words name without a pass through the head.
         """
-        named = feat_0[:, self.config.width + self.config.match :][view_of]
+        named = feat_0[:, self.config.width + self.config.match :]
+        return self.words_on(named[view_of], text)
+
+    def words_on(self, named: Tensor, text: Tensor) -> Tensor:
+        """The same from what words are compared with, (L, named, h, w)."""
         return (self._alike(named, text) * self.named[0] + self.named[1])[:, 0]
 
     def _alike(self, named: Tensor, text: Tensor) -> Tensor:
