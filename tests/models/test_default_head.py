@@ -107,6 +107,18 @@ def test_words_change_the_answer_only_where_text_asks(head: Head) -> None:
     assert float((heard.logits - unheard.logits).abs().max()) > 0.02 * float(unheard.logits.abs().max())
 
 
+def test_words_begin_with_the_mask_of_what_they_name(head: Head) -> None:
+    feat_0, *_, text, _ = said = asked()
+    named = 2 * head.word_logits(feat_0, text, torch.tensor([0]))[:, None]
+    start = torch.nn.functional.interpolate(named, scale_factor=4, mode="bilinear").repeat_interleave(2, 2)
+    start = start.repeat_interleave(2, 3)  # what the head makes half as large again
+    shown = (*said[:4], start, torch.ones(1), *said[6:])
+    with torch.inference_mode():
+        words, mask, other = (head(*x)[0] for x in (said, shown, (*shown[:4], -start, *shown[5:])))
+    assert torch.allclose(words, mask, atol=1e-4 * float(mask.abs().max()))
+    assert float((words - other).abs().max()) > 0.01 * float(words.abs().max())
+
+
 def test_words_are_learned_without_a_pass_through_the_head(head: Head) -> None:
     feat_0, _, *_, text, _ = asked(batch=2)
     view_of = torch.tensor([1, 0, 1])

@@ -54,7 +54,7 @@ class ZoomPolicy:
     expand: float = 1.5
     doubt: float = 1.0
     least_score: float = 0.5
-    least_gain: float = 1.5
+    least_gain: float = 1.2
     most_gain: float = 8.0
     least_side_px: int = 48
     rim: float = 0.06

@@ -22,7 +22,7 @@ from maskwright_models.train.losses import head_loss
 from maskwright_models.train.simulation import begin, look_ahead
 from maskwright_models.zoo.dinov2_imsa import TEXT_WIDTH, Head
 
-FROZEN = ("text_token", "text_match")
+FROZEN = ("text_token", "text_match", "named")
 """Parts that only words train: a project does not say that all of a label is marked on a slice."""
 
 

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from maskwright_models.data.samples import SampleSource
@@ -36,6 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DATA",
         help="training data: its words are offered, its held images fit scores and the floor of words",
     )
+    parser.add_argument(
+        "--text-floor", type=float, help="score below which words have found nothing (default: fitted, see --calibrate)"
+    )
     parser.add_argument("--store", type=Path, default=Path("work/features"), help="features of that data")
     parser.add_argument("--volumes", type=Path, help="folder that 'maskwright-models volumes' wrote, to fit to as well")
 
@@ -51,11 +54,13 @@ def run(args: argparse.Namespace) -> int:
     from maskwright_models.zoo.dinov2_imsa import ABOUT, Encoder, pretrained_trunk
     from maskwright_models.zoo.efficient_stem import pretrained_stem
 
-    net, words = load_trained(args.checkpoint), {}
+    net, words = load_trained(args.checkpoint), dict[str, Any]()
     if args.calibrate is not None:
         train, held = open_sources(args.calibrate, args.store, volumes=args.volumes)
         net.head = _calibrated(net, held)
         words = {"labels": train.shown_labels, **_fitted_floor(net, held)}
+    if args.text_floor is not None:
+        words["floor"] = args.text_floor
     encoder = Encoder(pretrained_trunk(), pretrained_stem(), net.neck).eval()
     args.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=args.out.parent, prefix=".export-") as scratch:

@@ -20,7 +20,7 @@ from maskwright_models.zoo.efficient_stem import EfficientStem
 _M = TypeVar("_M", bound=nn.Module)
 
 
-TRAINED_WITH = ("named", "rough.weight", "rough.bias")
+TRAINED_WITH = ("rough.weight", "rough.bias")
 """Weights of the head that only the losses look at: no answer depends on them, so no file has them."""
 
 

@@ -229,13 +229,16 @@ class Head(nn.Module):
         cfg = self.config
         cells, sizes = feat_0.shape[-1], [cfg.width, cfg.match, cfg.named]
         size = cells * (INPUT_SIZE // TOKENS)
-        previous = F.avg_pool2d(mask_input, 2)
-        maps = prompt_maps(point_coords, point_labels, previous, has_mask_input, size=size).to(feat_1.dtype)
-        drawn = self.draw_middle(maps)  # (B, d, 64, 64)
         x, match, named = feat_0.split(sizes, 1)
+        alike, spoken = self._alike(named, text_embedding), has_text * (1 - has_mask_input)
+        start = torch.where(
+            spoken[:, None, None, None] > 0, self._word_start(alike).to(mask_input.dtype), F.avg_pool2d(mask_input, 2)
+        )
+        known = torch.maximum(has_mask_input, spoken)
+        maps = prompt_maps(point_coords, point_labels, start, known, size=size).to(feat_1.dtype)
+        drawn = self.draw_middle(maps)  # (B, d, 64, 64)
         weights = point_weights(point_coords, size=size, cells=cells).to(x.dtype)  # (B, N, 1024)
-        words = self._alike(named, text_embedding)  # (B, 1, 32, 32)
-        words = words * has_text.to(words.dtype)[:, None, None, None]
+        words = alike * has_text.to(alike.dtype)[:, None, None, None]
         similar = torch.cat([self._similar(match, weights, point_labels), words], 1)
         x = x + self.draw_coarse(drawn) + self.match_out(similar)
         kind = self.kinds(point_labels.clamp_min(0).long())
@@ -264,7 +267,15 @@ class Head(nn.Module):
 
     def words_on(self, named: Tensor, text: Tensor) -> Tensor:
         """The same from what words are compared with, (L, named, h, w)."""
-        return (self._alike(named, text) * self.named[0] + self.named[1])[:, 0]
+        return self._word_map(self._alike(named, text))[:, 0]
+
+    def _word_map(self, alike: Tensor) -> Tensor:
+        """Logits of each token from its cosine with the words."""
+        return alike * self.named[0] + self.named[1]
+
+    def _word_start(self, alike: Tensor) -> Tensor:
+        """The mask that words begin with where there is none, (B, 1, 128, 128): what they name, a little surer."""
+        return upsample(2 * self._word_map(alike), LOGITS // 2 // TOKENS)
 
     def _alike(self, named: Tensor, text: Tensor) -> Tensor:
         """Cosine of each token with the words, (B, 1, 32, 32)."""
