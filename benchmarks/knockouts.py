@@ -54,13 +54,15 @@ def main() -> int:
     _, held = open_sources(args.data, args.store, volumes=args.volumes, rounds=args.rounds, mix=mix)
     rng = np.random.default_rng(0)
     samples = [held.draw(rng) for _ in range(args.views)]
-    net, found = load_trained(args.run), {}
+    net, objects = load_trained(args.run), 0
+    found: dict[str, list[float]] = {}
     for name, without in KNOCKOUTS.items():
         neck, head = without(copy.deepcopy(net))
         _, iou = held_answers(neck, head, samples, device=torch.device("cpu"), clicks=CLICKS)
+        objects = len(iou)
         found[name] = [round(float(v), 4) for v in iou.mean(0)]
         sys.stderr.write(f"{name}: {found[name]}\n")
-    report = {"run": str(args.run), "views": args.views, "objects": len(iou), "iou": found}
+    report = {"run": str(args.run), "views": args.views, "objects": objects, "iou": found}
     if args.out is not None:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
@@ -137,17 +139,22 @@ def _no_match(net: Trainable) -> Parts:
     return net.neck, net.head
 
 
+def _attention(net: Trainable) -> list[Any]:
+    """The attention of every block."""
+    blocks: list[Any] = list(net.head.blocks)
+    return [block.attn for block in blocks]
+
+
 def _no_attention(net: Trainable) -> Parts:
-    for block in net.head.blocks:
-        block.attn.proj.weight.data.zero_()
-        block.attn.proj.bias.data.zero_()
+    for attention in _attention(net):
+        attention.proj.weight.data.zero_()
+        attention.proj.bias.data.zero_()
     return net.neck, net.head
 
 
 def _one_ratio(k: int) -> Callable[..., Parts]:
     def without(net: Trainable) -> Parts:
-        for block in net.head.blocks:
-            pool = block.attn.pool
+        for pool in (attention.pool for attention in _attention(net)):
             pool.ratios, pool.mix = (pool.ratios[k],), pool.mix[k : k + 1]
         return net.neck, net.head
 
