@@ -56,7 +56,15 @@ def jobs() -> dict[Path, Job]:
             ((290.0, 120.0, True), (150.0, 280.0, True), (300.0, 310.0, True), (115.0, 340.0, False)),
         ),
         sample_volume(): Job(
-            "lateral ventricles", ((88.0, 119.0, True), (109.0, 119.0, True), (98.0, 119.0, False)), index=94
+            "lateral ventricles",
+            (
+                (88.0, 119.0, True),
+                (109.0, 119.0, True),
+                (98.0, 119.0, False),
+                (88.0, 135.0, True),
+                (108.0, 135.0, True),
+            ),
+            index=94,
         ),
     }
 

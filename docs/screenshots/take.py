@@ -75,6 +75,8 @@ def volume(path: Path) -> None:
         click(window, 88, 119)
         click(window, 109, 119)
         click(window, 98, 119, RIGHT)
+        click(window, 88, 135)
+        click(window, 108, 135)
         if index == 94:
             press(window, Qt.Key.Key_Return)
             until(lambda: session.annotation.objects)

@@ -286,14 +286,14 @@ def test_figures_of_a_label_and_without_a_box() -> None:
 
 @pytest.mark.slow
 def test_a_project_is_adapted_to_from_stored_features(base: Path, tmp_path: Path) -> None:
-    project = make_project(tmp_path / "work", tmp_path / "photos", 10)
+    project, recipe = make_project(tmp_path / "work", tmp_path / "photos", 10), replace(QUICK, most_steps=20)
     material = project_material(project)
     assert (material.name, len(material.items)) == ("work", 10)
-    report = adapt(material, base, tmp_path / "mine", options=LONG, store_root=tmp_path / "store", recipe=QUICK)
+    report = adapt(material, base, tmp_path / "mine", options=LONG, store_root=tmp_path / "store", recipe=recipe)
     assert Counting.encoded == 10 and report["slices"] == {"from_store": 0, "encoded": 10, "extra_views": 0}
     assert report["decision"] == ADAPTED, report
     assert report["masks"] == {"accepted": 10, "trained": 5, "checked": 2, "compared": 3, "late": 0}
-    assert report["split"] == "scan" and report["steps"] == 8 and report["notes"] == []
+    assert report["split"] == "scan" and report["steps"] == 20 and report["notes"] == []
     assert report["after"]["dice@1"] > report["before"]["dice@1"]
     assert set(report["labels"]) <= {"Object", "Coin"} and "box_dice" in report["after"]
 
