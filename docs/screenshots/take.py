@@ -70,14 +70,14 @@ def volume(path: Path) -> None:
     window.bridge.act(lambda s: s.set_view(View(0, 94)))
     window.bridge.act(lambda s: s.rename_label(1, "Lateral ventricles"))
     until(lambda: session.ready.sum() >= 12 and session.ready[94])
-    for index in (94, 96):
+    for index in (95, 94):
         window.bridge.act(lambda s, index=index: s.set_view(View(0, index)))
         click(window, 88, 119)
         click(window, 109, 119)
         click(window, 98, 119, RIGHT)
         click(window, 88, 135)
         click(window, 108, 135)
-        if index == 94:
+        if index == 95:
             press(window, Qt.Key.Key_Return)
             until(lambda: session.annotation.objects)
             window.bridge.act(lambda s: s.set_active_object(1))
