@@ -14,7 +14,8 @@ from maskwright.core.errors import ModelError
 from maskwright_models.__main__ import main
 from maskwright_models.data.index import read_index
 from maskwright_models.data.samples import Mix, SampleSource
-from maskwright_models.train.trainer import Trainable, load_trained, read_checkpoint
+from maskwright_models.train.checkpoints import read_checkpoint
+from maskwright_models.train.trainer import Trainable, load_trained
 from maskwright_models.train.word_views import WordView, drawn, read_views
 from maskwright_models.train.words import WordRecipe, WordTrainer, net_for_words
 from maskwright_models.zoo.dinov2_imsa import INPUT_SIZE, LOGITS, TEXT_WIDTH, TOKENS

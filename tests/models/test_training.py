@@ -18,8 +18,9 @@ from torch import nn
 from maskwright.core.errors import ModelError, ScanError
 from maskwright_models.data.index import Dataset, read_dataset, read_index
 from maskwright_models.data.samples import Mix, Sample, SampleSource
+from maskwright_models.train.checkpoints import read_checkpoint
 from maskwright_models.train.simulation import begin, look_ahead
-from maskwright_models.train.trainer import Trainable, TrainConfig, Trainer, load_trained, read_checkpoint
+from maskwright_models.train.trainer import Trainable, TrainConfig, Trainer, load_trained
 from maskwright_models.zoo.dinov2_imsa import LOGITS, TEXT_WIDTH, TOKENS, Head
 from tests.models.training_cases import CPU, SHAPE, SMALL, frozen_parts, make_set, words
 

@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     from maskwright_models.evaluate.learning import last_hour, read_log
     from maskwright_models.evaluate.report import by_prompt, read_rows, write_figures
     from maskwright_models.export.card_text import TrainingRun, card_text
-    from maskwright_models.train.trainer import read_checkpoint
+    from maskwright_models.train.checkpoints import read_checkpoint
 
     rows = read_rows(args.figures)
     if not by_prompt(rows):

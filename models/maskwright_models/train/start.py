@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from maskwright.core.errors import ModelError
 from maskwright_models.export.read_back import trained_weights
+from maskwright_models.train.checkpoints import read_checkpoint
 
 
 def start_weights(path: Path, device: torch.device | str = "cpu") -> Mapping[str, Tensor]:
@@ -19,8 +20,6 @@ def start_weights(path: Path, device: torch.device | str = "cpu") -> Mapping[str
     """
     if path.is_dir():
         return trained_weights(path)
-    from maskwright_models.train.trainer import read_checkpoint
-
     return read_checkpoint(path, device)["average"]
 
 

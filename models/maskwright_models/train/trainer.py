@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from maskwright.core.errors import ModelError
 from maskwright_models.data.samples import Sample, SampleSource
 from maskwright_models.train.batch import batch_of, half_precision, of_objects
+from maskwright_models.train.checkpoints import read_checkpoint
 from maskwright_models.train.held import held_answers
 from maskwright_models.train.losses import head_loss, word_loss
 from maskwright_models.train.simulation import begin, look_ahead
@@ -213,17 +214,6 @@ class Trainer:
             whole = [row for row in log.read_text("utf-8").splitlines() if row.endswith("}")]  # a kill can cut the last
             rows = [row for row in whole if json.loads(row)["step"] <= self.step]
             log.write_text("".join(f"{row}\n" for row in rows), "utf-8")
-
-
-def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """What :meth:`Trainer.save` wrote. Raises ModelError where there is none or it cannot be read."""
-    try:
-        return torch.load(path, map_location=device, weights_only=True)
-    except FileNotFoundError as error:
-        raise ModelError("there is no checkpoint here", path=path, hint="Train first.") from error
-    except Exception as error:  # torch raises what zip and pickle raise
-        what = f"this is no readable checkpoint ({type(error).__name__})"
-        raise ModelError(what, path=path, hint="Name the last.pt of a training run.") from error
 
 
 def load_trained(path: Path) -> Trainable:
