@@ -1,9 +1,7 @@
-"""Files of a fine-tuning run: written in one piece, read without running what they carry."""
+"""What a fine-tuning run goes on from, read without running what it carries."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +9,8 @@ import torch
 
 from maskwright.core.errors import ModelError
 
-LAST, LOG, RESULT = "last.pt", "log.jsonl", "finetuned.pth"
-"""What a run goes on from, its log, and the checkpoint that it ends with."""
-
-
-def save_whole(value: Any, path: Path) -> None:
-    """Write with ``torch.save`` in one piece: a kill during the write leaves the older file."""
-    part = path.with_name(f".{path.name}.part")
-    torch.save(value, part)
-    part.replace(path)
+LAST, RESULT = "last.pt", "finetuned.pth"
+"""What a run goes on from, and the checkpoint that it ends with."""
 
 
 def read_last(folder: Path) -> dict[str, Any] | None:
@@ -41,18 +32,3 @@ def read_last(folder: Path) -> dict[str, Any] | None:
             path=path,
             hint="Take the file away to begin anew.",
         ) from error
-
-
-def append_row(folder: Path, row: Mapping[str, Any]) -> None:
-    """Add a row to the log."""
-    with open(folder / LOG, "a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
-
-
-def forget_later_rows(folder: Path, step: int) -> None:
-    """Take rows out of the log whose steps were lost with a stop and are done again."""
-    log = folder / LOG
-    if log.exists():
-        whole = [row for row in log.read_text("utf-8").splitlines() if row.endswith("}")]  # a kill can cut the last
-        rows = [row for row in whole if json.loads(row)["step"] <= step]
-        log.write_text("".join(f"{row}\n" for row in rows), "utf-8")

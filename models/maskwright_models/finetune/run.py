@@ -14,12 +14,13 @@ import numpy as np
 import torch
 
 from maskwright.core.errors import ModelError
-from maskwright_models.finetune.files import LAST, RESULT, append_row, forget_later_rows, read_last, save_whole
+from maskwright_models.finetune.files import LAST, RESULT, read_last
 from maskwright_models.finetune.pictures import Pictures
 from maskwright_models.finetune.recipe import Recipe
 from maskwright_models.finetune.start import Start
 from maskwright_models.finetune.systems import SYSTEMS
 from maskwright_models.registry import family
+from maskwright_models.run_folder import append_row, forget_later_rows, save_whole
 
 AHEAD = 2
 """Batches that are read while one is trained on."""

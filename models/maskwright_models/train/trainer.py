@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -18,10 +16,12 @@ from torch import Tensor, nn
 
 from maskwright.core.errors import ModelError
 from maskwright_models.data.samples import Sample, SampleSource
+from maskwright_models.run_folder import append_row, forget_later_rows, save_whole
 from maskwright_models.train.batch import batch_of, half_precision, of_objects
 from maskwright_models.train.checkpoints import read_checkpoint
 from maskwright_models.train.held import held_answers
 from maskwright_models.train.losses import head_loss, word_loss
+from maskwright_models.train.schedule import kept_share, optimiser_for, rate_factor
 from maskwright_models.train.simulation import begin, look_ahead
 from maskwright_models.train.start import begin_with, start_weights
 from maskwright_models.zoo.dinov2_imsa import Head, HeadConfig, Neck
@@ -84,10 +84,7 @@ class Trainer:
         if start is not None and not (folder / "last.pt").exists():
             self.new = begin_with(self.net, start_weights(start, device), start)
         self.average = copy.deepcopy(self.net).eval().requires_grad_(requires_grad=False)
-        decay = [p for p in self.net.parameters() if p.ndim > 1]
-        plain = [p for p in self.net.parameters() if p.ndim <= 1]
-        groups = [{"params": decay, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-        self.optimiser = torch.optim.AdamW(groups, lr=recipe.rate, betas=(0.9, 0.99))
+        self.optimiser = optimiser_for(self.net.parameters(), rate=recipe.rate, weight_decay=recipe.weight_decay)
         self.step, self.seconds = 0, 0.0
         if (folder / "last.pt").exists():
             self._load()
@@ -120,8 +117,7 @@ class Trainer:
 
     def _one_step(self, samples: list[Sample], rng: np.random.Generator) -> dict[str, float]:
         recipe = self.recipe
-        warm = min(1.0, (self.step + 1) / recipe.warmup_steps)
-        rate = recipe.rate * warm * (0.02 + 0.49 * (1 + math.cos(math.pi * self.progress)))
+        rate = recipe.rate * rate_factor(self.step, self.progress, warmup_steps=recipe.warmup_steps)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         batch, autocast = batch_of(samples, self.device), partial(half_precision, self.device)
@@ -162,7 +158,7 @@ class Trainer:
         return {f"held{k + 1}": round(float(v), 4) for k, v in enumerate(iou.mean(0))}
 
     def _average(self) -> None:
-        keep = min(self.recipe.average, (1 + self.step) / (10 + self.step))
+        keep = kept_share(self.step, self.recipe.average)
         with torch.no_grad():
             for mean, now in zip(self.average.state_dict().values(), self.net.state_dict().values(), strict=True):
                 if mean.dtype.is_floating_point:
@@ -179,9 +175,7 @@ class Trainer:
             self._write(self.measure())
 
     def _write(self, values: Mapping[str, float]) -> None:
-        row = {"step": self.step, "hours": round(self.seconds / 3600, 4), **values}
-        with open(self.folder / "log.jsonl", "a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        append_row(self.folder, {"step": self.step, "hours": round(self.seconds / 3600, 4), **values})
 
     def save(self) -> None:
         """Write ``last.pt`` in one piece: a kill during the write leaves the older one."""
@@ -195,8 +189,7 @@ class Trainer:
             "step": self.step,
             "seconds": self.seconds,
         }
-        torch.save(state, self.folder / "last.tmp")
-        (self.folder / "last.tmp").replace(self.folder / "last.pt")
+        save_whole(state, self.folder / "last.pt")
 
     def _load(self) -> None:
         path = self.folder / "last.pt"
@@ -205,15 +198,7 @@ class Trainer:
         _fill(self.average, state, "average", path)
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.seconds = int(state["step"]), float(state["seconds"])
-        self._forget_later_rows()
-
-    def _forget_later_rows(self) -> None:
-        """Take rows out of the log whose steps were lost with the stop and are done again."""
-        log = self.folder / "log.jsonl"
-        if log.exists():
-            whole = [row for row in log.read_text("utf-8").splitlines() if row.endswith("}")]  # a kill can cut the last
-            rows = [row for row in whole if json.loads(row)["step"] <= self.step]
-            log.write_text("".join(f"{row}\n" for row in rows), "utf-8")
+        forget_later_rows(self.folder, self.step)
 
 
 def load_trained(path: Path) -> Trainable:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -16,8 +14,10 @@ from torch import Tensor, nn
 from maskwright.core.errors import ModelError
 from maskwright_models.data.samples import SampleSource
 from maskwright_models.export.read_back import TRAINED_WITH
+from maskwright_models.run_folder import append_row, save_whole
 from maskwright_models.train.batch import half_precision
 from maskwright_models.train.losses import word_loss
+from maskwright_models.train.schedule import kept_share, optimiser_for, rate_factor
 from maskwright_models.train.start import begin_with, start_weights
 from maskwright_models.train.trainer import Trainable
 from maskwright_models.train.word_views import WordView, drawn
@@ -74,10 +74,7 @@ class WordTrainer:
         for parameter in self.moving.values():
             parameter.requires_grad_()
         self.mean = {name: p.detach().clone() for name, p in self.moving.items()}
-        decay = [p for p in self.moving.values() if p.ndim > 1]
-        plain = [p for p in self.moving.values() if p.ndim <= 1]
-        groups = [{"params": decay, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-        self.optimiser = torch.optim.AdamW(groups, lr=recipe.rate, betas=(0.9, 0.99))
+        self.optimiser = optimiser_for(self.moving.values(), rate=recipe.rate, weight_decay=recipe.weight_decay)
         counts = np.bincount([view.which for view in views], minlength=len(source.datasets))
         weights = np.array([source.weights[v.which] / counts[v.which] for v in views])
         self.chances = weights / weights.sum()
@@ -93,17 +90,16 @@ class WordTrainer:
             self.seconds = time.monotonic() - start
             if self.step % self.recipe.log_steps == 0:
                 row = {"step": self.step, "hours": round(self.seconds / 3600, 4), "words": float(np.mean(losses))}
-                with open(self.folder / "log.jsonl", "a", encoding="utf-8") as file:
-                    file.write(json.dumps(row) + "\n")
+                append_row(self.folder, row)
                 losses = []
         self.save()
 
     def one_step(self, rng: np.random.Generator, progress: float) -> float:
         """Look at some views; the loss."""
         recipe = self.recipe
-        warm = min(1.0, (self.step + 1) / recipe.warmup_steps)
+        rate = recipe.rate * rate_factor(self.step, progress, warmup_steps=recipe.warmup_steps)
         for group in self.optimiser.param_groups:
-            group["lr"] = recipe.rate * warm * (0.02 + 0.49 * (1 + math.cos(math.pi * progress)))
+            group["lr"] = rate
         picked = [self.views[i] for i in rng.choice(len(self.views), recipe.views, p=self.chances)]
         asked = [drawn(self.source, view, rng) for view in picked]
         tokens = torch.stack([view.tokens for view in picked])
@@ -114,7 +110,7 @@ class WordTrainer:
         loss.backward()
         self.optimiser.step()
         self.step += 1
-        keep = min(recipe.average, (1 + self.step) / (10 + self.step))
+        keep = kept_share(self.step, recipe.average)
         with torch.no_grad():
             for name, parameter in self.moving.items():
                 self.mean[name].lerp_(parameter, 1 - keep)
@@ -141,5 +137,4 @@ class WordTrainer:
             "step": self.step,
             "seconds": self.seconds,
         }
-        torch.save(state, self.folder / "last.tmp")
-        (self.folder / "last.tmp").replace(self.folder / "last.pt")
+        save_whole(state, self.folder / "last.pt")
