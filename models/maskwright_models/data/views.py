@@ -1,4 +1,6 @@
-"""Views of a training image: the whole image first, then crops around objects, mirrored and changed in intensity.
+"""Views of a training image: the whole of it, then by turns crops around objects and nearly the whole of it again.
+
+All but the first are changed in intensity, some are mirrored.
 
 A view is fixed by (set, image, round) alone, so that features computed once stay valid however training runs.
 """
@@ -19,6 +21,8 @@ from maskwright_models.data.intensity import augment
 
 ROUNDS = 8
 """Most views an image can have; round 0 is the whole image as it is."""
+LEAST_SHOWN = 0.75
+"""Smallest share of an image's sides in the views that show nearly all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +47,20 @@ def view_rng(dataset: Dataset, number: int, round_: int) -> np.random.Generator:
 
 
 def crop_of(dataset: Dataset, number: int, round_: int, shape_yx: tuple[int, int]) -> Crop:
-    """The crop of view ``round_`` of image ``number``: round 0 is all of it, the others lie around one of its objects.
+    """The crop of view ``round_`` of image ``number``: round 0 is all of it, odd ones lie around one of its objects.
 
-    The crop's sides are 1.2 to 3 times the object's, at least a fifth of the image's, with the object anywhere in it.
+    Sides of these are 1.2 to 3 times the object's, at least a fifth of the image's, with the object anywhere in it.
+    Rounds 2, 4 and 6 show three quarters of the image or more, 2 and 6 mirrored.
     """
     h, w = shape_yx
     if round_ == 0:
         return Crop(0, 0, h, w, mirrored=False)
     rng = view_rng(dataset, number, round_)
+    if round_ % 2 == 0:
+        share = rng.uniform(LEAST_SHOWN, 1.0)
+        ch, cw = round(share * h), round(share * w)
+        y0, x0 = int(rng.integers(h - ch + 1)), int(rng.integers(w - cw + 1))
+        return Crop(y0, x0, y0 + ch, x0 + cw, mirrored=round_ % 4 == 2)
     maps = dataset.images[number].maps
     index = read_map(maps[int(rng.integers(len(maps)))])
     counts = np.bincount(index.reshape(-1))
