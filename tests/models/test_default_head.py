@@ -146,6 +146,20 @@ def test_words_alone_are_a_prompt(head: Head) -> None:
     assert torch.allclose(logits, moved, atol=1e-5 * float(logits.abs().max()))  # a padded point lies nowhere
 
 
+def test_with_a_mask_to_go_on_from_the_first_candidate_is_the_answer(head: Head) -> None:
+    plain = asked(text=0.0)
+    mask = 4 * torch.randn(
+        1, 1, LOGITS // 2, LOGITS // 2, generator=torch.Generator().manual_seed(3)
+    ).repeat_interleave(2, 2).repeat_interleave(2, 3)
+    given = (*plain[:4], mask, torch.ones(1), *plain[6:])
+    with torch.inference_mode():
+        for inputs, all_of_them in ((plain, True), (given, False)):
+            predicted, (logits, scores) = head.answer(*inputs), head(*inputs)
+            assert torch.equal(logits, predicted.logits) and torch.equal(scores[:, 0], predicted.scores[:, 0])
+            assert torch.equal(scores[:, 1:], predicted.scores[:, 1:] * all_of_them)
+        assert float(scores.argmax()) == 0 and float(predicted.scores.min()) > 0
+
+
 # Windows of a quarter of the maps, as training cuts them.
 
 

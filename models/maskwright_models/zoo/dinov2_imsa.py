@@ -164,6 +164,15 @@ class Answer:
     rough: Tensor
 
 
+def offered(scores: Tensor, has_mask: Tensor) -> Tensor:
+    """Predicted IoU (B, K) of the candidates that may be the answer, 0 for the others.
+
+    All may be where there is no mask to go on from. With one, ``has_mask`` (B,) 1, the prompts are no longer ambiguous
+    and the first candidate is the answer, as with the second click in SAM.
+    """
+    return torch.cat([scores[:, :1], scores[:, 1:] * (1 - has_mask.to(scores.dtype)[:, None])], 1)
+
+
 class Head(nn.Module):
     """What answers a click. Inputs and outputs are those of the model contract (batch allowed in training)."""
 
@@ -209,7 +218,7 @@ class Head(nn.Module):
         answer = self.answer(
             feat_0, feat_1, point_coords, point_labels, mask_input, has_mask_input, text_embedding, has_text
         )
-        return answer.logits, answer.scores
+        return answer.logits, offered(answer.scores, has_mask_input)
 
     def answer(
         self,
