@@ -1,1 +1,1 @@
-"""One module per command of maskwright-models."""
+"""One module per command of maskwright-models, and the arguments that several have."""

@@ -8,23 +8,15 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from pathlib import Path
 
+from maskwright_models.commands.data_arguments import add_feature_arguments, sets_of
 from maskwright_models.devices import CHOICES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
-    parser.add_argument("data", type=Path, help="folder with natural/ and medical/, or of a published set")
-    parser.add_argument(
-        "--layout", default="auto", help="how DATA lies: maskwright, imed, coco-lvis, sbd, panoptic, ..."
-    )
-    parser.add_argument("--split", choices=("train", "val"), default="train", help="part of a published set (train)")
-    parser.add_argument("--store", type=Path, default=Path("work/features"))
-    parser.add_argument("--volumes", type=Path, help="folder that 'maskwright-models volumes' wrote, to read as well")
-    parser.add_argument("--rounds", type=int, default=1, help="views per image: 1 whole image, then crops (at most 8)")
+    add_feature_arguments(parser)
     parser.add_argument("--only", nargs="+", default=(), metavar="SET", help="leave out all other sets")
-    parser.add_argument("--licences", choices=("all", "open"), default="all")
     parser.add_argument("--device", choices=CHOICES, default="auto")
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--threads", type=int)
@@ -37,8 +29,7 @@ def run(args: argparse.Namespace) -> int:
     from maskwright_models.devices import devices, prepare_cpu
 
     prepare_cpu(args.threads)
-    where = {"layout": args.layout, "split": args.split}
-    datasets = index_with_volumes(args.data, args.volumes, licences=args.licences, **where)
+    datasets = index_with_volumes(args.data, args.volumes, **sets_of(args))
     datasets = [d for d in datasets if not args.only or d.name in args.only]
     parts, start = pretrained_parts(), time.monotonic()
 

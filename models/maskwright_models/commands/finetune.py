@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from maskwright_models.commands.data_arguments import add_set_arguments, sets_of
 from maskwright_models.devices import CHOICES
 
 FAMILIES = ("interformer", "imis")
@@ -31,11 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", type=Path, required=True, help="folder with natural/ and medical/, or a published set"
     )
-    parser.add_argument(
-        "--layout", default="auto", help="how DATA lies: maskwright, imed, coco-lvis, sbd, panoptic, ..."
-    )
-    parser.add_argument("--split", choices=("train", "val"), default="train", help="part of a published set (train)")
-    parser.add_argument("--licences", choices=("all", "open"), default="all")
+    add_set_arguments(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="run folder")
     parser.add_argument("--steps", type=_positive(int), help="whole budget in steps, also over restarts")
     parser.add_argument("--hours", type=_positive(float), help=f"whole budget in hours ({HOURS:g} without --steps)")
@@ -67,8 +64,7 @@ def run(args: argparse.Namespace) -> int:
     if (args.checkpoint is None) != args.random:
         raise ModelError("a run begins with a checkpoint or with --random", hint="Name one of the two.")
     prepare_cpu(args.threads)
-    where = {"licences": args.licences, "layout": args.layout, "split": args.split}
-    pictures = Pictures(read_index(args.data, **where), args.data)
+    pictures = Pictures(read_index(args.data, **sets_of(args)), args.data)
     asked = {"name": args.family, "variant": args.variant}
     start = resumed(args.out, **asked)
     if start is None:

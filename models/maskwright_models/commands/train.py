@@ -9,6 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from maskwright_models.commands.data_arguments import add_feature_arguments, sets_of
 from maskwright_models.devices import CHOICES
 
 HELD_VIEWS = 36
@@ -17,25 +18,15 @@ HELD_VIEWS = 36
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
-    parser.add_argument("data", type=Path, help="folder with natural/ and medical/, or of a published set")
-    parser.add_argument(
-        "--layout", default="auto", help="how DATA lies: maskwright, imed, coco-lvis, sbd, panoptic, ..."
-    )
-    parser.add_argument("--split", choices=("train", "val"), default="train", help="part of a published set (train)")
-    parser.add_argument("--store", type=Path, default=Path("work/features"))
-    parser.add_argument(
-        "--volumes", type=Path, help="folder that 'maskwright-models volumes' wrote, to train on as well"
-    )
+    add_feature_arguments(parser)
     parser.add_argument("--out", type=Path, required=True, help="run folder: last.pt and log.jsonl")
     parser.add_argument("--start", type=Path, help="checkpoint or model folder whose weights a new run begins with")
     parser.add_argument("--hours", type=float, default=2.0, help="whole budget; the learning rate falls to its end")
-    parser.add_argument("--rounds", type=int, default=1, help="views per image to use")
     parser.add_argument("--views", type=int, default=6, help="images per step")
     parser.add_argument("--objects", type=int, default=3, help="objects per image")
     parser.add_argument("--medical-share", type=float, default=0.45)
     parser.add_argument("--text-share", type=float, default=0.35, help="objects that are asked for by text")
     parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
-    parser.add_argument("--licences", choices=("all", "open"), default="all")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", choices=CHOICES, default="auto")
     parser.add_argument("--threads", type=int)
@@ -56,9 +47,7 @@ def run(args: argparse.Namespace) -> int:
         args.data,
         args.store,
         volumes=args.volumes,
-        licences=args.licences,
-        layout=args.layout,
-        split=args.split,
+        **sets_of(args),
         rounds=args.rounds,
         objects=args.objects,
         mix=Mix(medical=args.medical_share, text=args.text_share),

@@ -9,21 +9,17 @@ import argparse
 import sys
 from pathlib import Path
 
+from maskwright_models.commands.data_arguments import add_feature_arguments, sets_of
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     parser.add_argument("checkpoint", type=Path, help="last.pt of a training run, or a model folder")
-    parser.add_argument("data", type=Path, help="folder with natural/ and medical/, or of a published set")
-    parser.add_argument("--layout", default="auto", help="how DATA lies: maskwright, imed, coco-lvis, sbd, ...")
-    parser.add_argument("--split", choices=("train", "val"), default="train", help="part of a published set (train)")
-    parser.add_argument("--store", type=Path, default=Path("work/features"))
-    parser.add_argument("--volumes", type=Path, help="folder that 'maskwright-models volumes' wrote, to read as well")
+    add_feature_arguments(parser)
     parser.add_argument("--out", type=Path, required=True, help="run folder: last.pt and log.jsonl")
     parser.add_argument("--minutes", type=float, default=5.0, help="time to train, after the views have been read")
-    parser.add_argument("--rounds", type=int, default=1, help="views per image to use")
     parser.add_argument("--medical-share", type=float, default=0.7)
     parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
-    parser.add_argument("--licences", choices=("all", "open"), default="all")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int)
 
@@ -43,11 +39,9 @@ def run(args: argparse.Namespace) -> int:
         args.data,
         args.store,
         volumes=args.volumes,
-        licences=args.licences,
+        **sets_of(args),
         rounds=args.rounds,
         mix=Mix(medical=args.medical_share),
-        layout=args.layout,
-        split=args.split,
     )
     net, new = net_for_words(args.checkpoint, HeadConfig())
     if new:
