@@ -76,7 +76,8 @@ def look_closer(
     if found.answer is None:
         return replace(full, zoom=Zoomed(found.box))
     merged = views.merged(full, found)
-    if _believed(full, found.answer, merged.mask, prompts, found.box, policy):
+    goes_on = before is not None and before.used
+    if _believed(full, found.answer, merged.mask, prompts, found.box, policy, goes_on=goes_on):
         return merged
     return replace(full, zoom=Zoomed(found.box, found.answer.logits, found.answer.score, used=False))
 
@@ -101,10 +102,13 @@ class _Views:
     policy: ZoomPolicy
 
     def again(self, before: Zoomed) -> _Crop | None:
-        """The head's answer on the crop of the last call, None where that no longer fits."""
-        if before.logits is None:
+        """The head's answer on the crop of the last call, None where that no longer fits.
+
+        It goes on from the answer that was given: where the crop was not believed, from the full view's.
+        """
+        if before.logits is None or self.previous is None:
             return None
-        crop = self._on(before.box, before.logits)
+        crop = self._on(before.box, before.logits if before.used else self._start(self.previous, before.box))
         fits = crop.answer is not None and self._plan(crop, np.zeros(self.features.shape_yx, bool)) == before.box
         return crop if fits else None
 
@@ -156,14 +160,23 @@ class _Views:
 
 
 def _believed(
-    full: Segmentation, closer: Segmentation, merged: np.ndarray, prompts: Prompts, box: CropBox, policy: ZoomPolicy
+    full: Segmentation,
+    closer: Segmentation,
+    merged: np.ndarray,
+    prompts: Prompts,
+    box: CropBox,
+    policy: ZoomPolicy,
+    *,
+    goes_on: bool,
 ) -> bool:
+    """Whether the crop's answer counts; ``goes_on`` where a crop's was the answer before, which makes it the usual."""
     if misses(merged, prompts) > misses(full.mask, prompts) or not closer.mask.any():
         return False
     y0, x0, y1, x1 = box
     before = full.mask[y0:y1, x0:x1]
     overlap = np.count_nonzero(closer.mask & before) / np.count_nonzero(closer.mask | before)
-    need = full.score - policy.slack if overlap >= policy.least_overlap else full.score + policy.clear_gain
+    usual = goes_on or overlap >= policy.least_overlap
+    need = full.score - policy.slack if usual else full.score + policy.clear_gain
     return closer.score >= need
 
 

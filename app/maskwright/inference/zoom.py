@@ -45,7 +45,7 @@ class ZoomPolicy:
     slack
         How much lower the crop's predicted IoU may be than the full view's.
     clear_gain
-        How much higher it must be where the two do not overlap.
+        How much higher it must be where the two do not overlap and the answer before was the full view's.
     trust
         Whether a crop that was believed answers the next click alone, as long as nothing looks wrong in it: one head
         run instead of two.

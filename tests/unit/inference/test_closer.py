@@ -182,6 +182,31 @@ def test_the_next_click_is_one_run_on_the_crop_that_goes_on_from_its_own_logits(
     assert used(second) and np.array_equal(second.mask, head.near)
 
 
+def test_a_crop_that_was_not_believed_goes_on_from_the_answer_that_was_given() -> None:
+    head = Head()
+    head.near_score = 0.5
+    first = head(CLICK)
+    assert not used(first) and first.zoom is not None
+    head.asked.clear()
+    head.near_score = 0.9
+    second = head(CLICK.add(Point(105, 90)), first)
+    (box, _, start), (full, _, _) = head.asked
+    assert (box, full) == (BOX, None) and used(second)
+    assert start is not None and (start == -1).all()  # the full view's, not the crop's own of 5
+
+
+def test_after_an_answer_of_the_crop_the_full_view_has_to_be_surer_even_where_it_sees_something_else() -> None:
+    head = Head(near=blob(95, 105, 110, 115))
+    first = head(CLICK)
+    assert used(first)
+    head.near_score = 0.66  # less sure than before, so the full view is asked
+    prompts = CLICK.add(Point(107, 100))
+    assert used(head(prompts, first))
+    assert not used(head(prompts))  # as a first answer it would not have counted
+    head.near_score = 0.64
+    assert not used(head(prompts, first))
+
+
 def _unsure(head: Head) -> Prompts:
     head.near_score = 0.84
     return CLICK.add(Point(105, 90))
