@@ -75,6 +75,18 @@ def test_the_app_gives_the_masks_that_torch_gives(exported: Path, head: Head) ->
     ]
 
 
+@pytest.mark.parametrize(("precision", "share"), [("fp32", (1.6, 2.2)), ("int8", (0.4, 0.95))])
+def test_weights_are_stored_as_asked(
+    precision: str, share: tuple[float, float], exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_small_parts(monkeypatch)
+    checkpoint, out = exported.parent / "run" / "last.pt", tmp_path / "small"
+    assert main(["export", str(checkpoint), "--out", str(out), "--precision", precision]) == 0
+    check_files(out, read_card(out))
+    of_half = (out / "encoder.onnx").stat().st_size / (exported / "encoder.onnx").stat().st_size
+    assert share[0] < of_half < share[1]
+
+
 def test_a_difference_to_torch_is_seen(exported: Path, head: Head) -> None:
     other = read_head(exported)
     with torch.no_grad():

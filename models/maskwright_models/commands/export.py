@@ -14,14 +14,18 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from maskwright_models.export.quantize import PRECISIONS
+
 if TYPE_CHECKING:
     from maskwright_models.data.samples import SampleSource
     from maskwright_models.train.trainer import Trainable
     from maskwright_models.zoo.dinov2_imsa import Head
 
 HELD_VIEWS, HELD_CLICKS = 150, 6
-WORST_LOGIT_ERROR = 0.05
-"""Largest allowed difference of a logit, relative to the largest logit: float16 weights cost a little."""
+WORST_LOGIT_ERROR = {"fp32": 0.01, "fp16": 0.05, "int8": 0.3}
+"""Largest allowed difference of a logit, relative to the largest one: image to mask, encoder included."""
+LEAST_IOU = {"fp32": 0.995, "fp16": 0.995, "int8": 0.85}
+"""Least allowed IoU of a mask with torch's."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--id", help="model id (default: name of the folder)")
     parser.add_argument("--version", default="0.1.0")
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, default="fp16", help="of the stored weights; int8: products of the encoder"
+    )
     parser.add_argument(
         "--calibrate",
         type=Path,
@@ -66,10 +73,11 @@ def run(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(dir=args.out.parent, prefix=".export-") as scratch:
         folder = Path(scratch) / (args.id or args.out.name)
         about = {**ABOUT, "id": folder.name, "version": args.version}
-        export_default(encoder, net.head, folder, about=about, text=export_text_files(folder, **words))
+        text = export_text_files(folder, **words)
+        export_default(encoder, net.head, folder, about=about, text=text, precision=args.precision)
         report = compare(encoder, net.head, folder)
         sys.stdout.write(json.dumps(report) + "\n")
-        if report["logit_error"] > WORST_LOGIT_ERROR or report["mask_iou"] < 0.995:
+        if report["logit_error"] > WORST_LOGIT_ERROR[args.precision] or report["mask_iou"] < LEAST_IOU[args.precision]:
             raise ModelError(f"the exported model differs from torch ({report})", path=args.checkpoint)
         args.out.mkdir(exist_ok=True)
         for path in folder.iterdir():

@@ -105,15 +105,21 @@ class _HeadOfHalf(nn.Module):
 
 
 def export_default(
-    encoder: Encoder, head: Head, folder: Path, *, about: Mapping[str, Any], text: Mapping[str, Any]
+    encoder: Encoder,
+    head: Head,
+    folder: Path,
+    *,
+    about: Mapping[str, Any],
+    text: Mapping[str, Any],
+    precision: str = "fp16",
 ) -> ModelCard:
     """Export the default family into ``folder`` and write its card.
 
     ``about`` gives the card's words (id, name, version, licence, citation, notice …), ``text`` is what
     :func:`maskwright_models.export.text_files.export_text_files` said of the tower that it wrote into the same folder.
-    Weights are stored as float16, computed as float32.
+    Weights are stored in ``precision``, see :mod:`maskwright_models.export.quantize`.
     """
-    from maskwright_models.export.weights import store_weights_as_half
+    from maskwright_models.export.quantize import store
 
     folder.mkdir(parents=True, exist_ok=True)
     config: HeadConfig = head.config
@@ -122,8 +128,8 @@ def export_default(
     examples = tuple(torch.randn(s).half() for s in shapes)
     export_head(_HeadOfHalf(head), examples, folder / "head.onnx")
     files = {"encoder": "encoder.onnx", "head": "head.onnx"}
-    for name in files.values():
-        store_weights_as_half(folder / name)
+    for role, name in files.items():
+        store(folder / name, precision=precision, quantised=role == "encoder")
     hashes = {name: sha256_of(folder / name) for name in files.values()}
     joined = {
         "files": {**files, **text["files"]},
