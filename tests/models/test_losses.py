@@ -98,7 +98,8 @@ def answer(scores: torch.Tensor | None = None, **parts: torch.Tensor) -> Answer:
     """Three candidates of 4 x 4 pixels, undecided in everything else."""
     undecided = torch.zeros(1, 1, 2, 2)
     values = {"logits": doubled(logits(*THREE)), "rough": undecided} | parts
-    return Answer(scores=scores if scores is not None else torch.full((1, 3), 0.5), **values)
+    scores = scores if scores is not None else torch.full((1, 3), 0.5)
+    return Answer(scores=scores, offered=scores, **values)
 
 
 def test_candidate_0_and_the_best_other_learn_and_the_rest_a_little() -> None:

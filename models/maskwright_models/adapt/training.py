@@ -233,7 +233,7 @@ def _one_step(
         answer.rough = answer.rough.detach()
         total = total + head_loss(answer, truth, valid).total / 2
         if k == 0:
-            state.advance(answer.logits.detach(), answer.scores.detach())
+            state.advance(answer.logits.detach(), answer.offered.detach())
     optimiser.zero_grad(set_to_none=True)
     total.backward()
     norm = torch.nn.utils.clip_grad_norm_(moving, clip)

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 HELD_VIEWS, HELD_CLICKS = 150, 6
 WORST_LOGIT_ERROR = {"fp32": 0.01, "fp16": 0.05, "int8": 0.3}
 """Largest allowed difference of a logit, relative to the largest one: image to mask, encoder included."""
-LEAST_IOU = {"fp32": 0.995, "fp16": 0.995, "int8": 0.85}
-"""Least allowed IoU of a mask with torch's."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,6 +54,7 @@ def run(args: argparse.Namespace) -> int:
     from maskwright_models.data.sources import open_sources
     from maskwright_models.export.default_parity import compare
     from maskwright_models.export.onnx_files import export_default
+    from maskwright_models.export.parity import TOLERANCES
     from maskwright_models.export.text_files import export_text_files
     from maskwright_models.train.trainer import load_trained
     from maskwright_models.zoo.dinov2_imsa import ABOUT, Encoder, pretrained_trunk
@@ -77,7 +76,10 @@ def run(args: argparse.Namespace) -> int:
         export_default(encoder, net.head, folder, about=about, text=text, precision=args.precision)
         report = compare(encoder, net.head, folder)
         sys.stdout.write(json.dumps(report) + "\n")
-        if report["logit_error"] > WORST_LOGIT_ERROR[args.precision] or report["mask_iou"] < LEAST_IOU[args.precision]:
+        if (
+            report["logit_error"] > WORST_LOGIT_ERROR[args.precision]
+            or report["mask_iou"] < TOLERANCES[args.precision][2]
+        ):
             raise ModelError(f"the exported model differs from torch ({report})", path=args.checkpoint)
         args.out.mkdir(exist_ok=True)
         for path in folder.iterdir():

@@ -19,6 +19,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from maskwright_models.export.quantize import PRECISIONS
+
 if TYPE_CHECKING:
     from maskwright.core.model_card import ModelCard
     from maskwright_models.checkpoint import Loaded
@@ -33,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="model folder to make; its name is the id"
     )
-    parser.add_argument("--precision", choices=("fp32", "fp16", "int8"), default="fp32", help="of the weights")
+    parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of the weights")
     parser.add_argument("--images", type=Path, nargs="+", default=[], help="scans or photos to compare on")
     parser.add_argument(
         "--beside", type=Path, metavar="DIR", help="folder of tokenizer and names (default: the file's)"

@@ -17,7 +17,7 @@ from maskwright.core.preprocess import PREPROCESSING_VERSION, normalised
 from maskwright.core.volume import View
 from maskwright.io.feature_store import FeatureStore, Signature
 from maskwright_models.data.index import Dataset
-from maskwright_models.data.views import ROUNDS, input_of, view_index
+from maskwright_models.data.views import ROUNDS, VIEWS_VERSION, input_of, view_index
 from maskwright_models.zoo.dinov2_imsa import INPUT_SIZE, LAYERS, TOKENS, Trunk, pretrained_trunk
 from maskwright_models.zoo.efficient_stem import STEM_WIDTHS, EfficientStem, pretrained_stem
 
@@ -61,7 +61,8 @@ def module_sha256(module: nn.Module) -> str:
 
 def open_store(root: Path, dataset: Dataset, part: Frozen) -> FeatureStore:
     """Feature store of a training set: index along axis 0 = round * images + image."""
-    sign = Signature(dataset.fingerprint, part.name, part.sha256, PREPROCESSING_VERSION, (0.0, 255.0), part.specs)
+    views = f"{dataset.fingerprint}-views-{VIEWS_VERSION}"
+    sign = Signature(views, part.name, part.sha256, PREPROCESSING_VERSION, (0.0, 255.0), part.specs)
     return FeatureStore.open(root, sign, shape_zyx=(len(dataset.images) * ROUNDS, INPUT_SIZE, INPUT_SIZE))
 
 

@@ -21,6 +21,8 @@ from maskwright_models.data.intensity import augment
 
 ROUNDS = 8
 """Most views an image can have; round 0 is the whole image as it is."""
+VIEWS_VERSION = 2
+"""Part of what stored features are signed with: to be raised when the same round shows something else."""
 LEAST_SHOWN = 0.75
 """Smallest share of an image's sides in the views that show nearly all of it."""
 
@@ -50,7 +52,7 @@ def crop_of(dataset: Dataset, number: int, round_: int, shape_yx: tuple[int, int
     """The crop of view ``round_`` of image ``number``: round 0 is all of it, odd ones lie around one of its objects.
 
     Sides of these are 1.2 to 3 times the object's, at least a fifth of the image's, with the object anywhere in it.
-    Rounds 2, 4 and 6 show three quarters of the image or more, 2 and 6 mirrored.
+    Rounds 2, 4 and 6 show three quarters of its sides or more, 2 and 6 mirrored.
     """
     h, w = shape_yx
     if round_ == 0:

@@ -91,5 +91,5 @@ def head_loss(answer: Answer, truth: Tensor, valid: Tensor) -> HeadLoss:
     scores = answer.scores.float()
     score = F.mse_loss(scores, iou)
     total = mask + 0.3 * rough_mask(answer.rough.float(), truth, valid) + 2.0 * score
-    chosen = iou.gather(1, scores.argmax(1, keepdim=True)).mean()
+    chosen = iou.gather(1, answer.offered.argmax(1, keepdim=True)).mean()
     return HeadLoss(total, mask.detach(), score.detach(), iou[:, 0].mean(), chosen)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from maskwright_models.data.clicks import SimulatedUser, batch_prompts
 from maskwright_models.data.samples import Sample
-from maskwright_models.zoo.dinov2_imsa import Head, offered
+from maskwright_models.zoo.dinov2_imsa import Head
 
 START_LOGIT = 6.0
 
@@ -41,7 +41,7 @@ class Round:
 
     def advance(self, logits: Tensor, scores: Tensor, *, again: bool = False) -> None:
         """Feed the chosen candidate back and let each user correct it, or only have it read ``again``."""
-        chosen = offered(scores, self.has_mask).argmax(1)
+        chosen = scores.argmax(1)
         self.mask_input = logits[torch.arange(len(logits)), chosen][:, None].detach().float().clamp(-20, 20)
         self.has_mask = torch.ones_like(self.has_mask)
         if again:

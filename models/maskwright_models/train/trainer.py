@@ -140,7 +140,7 @@ class Trainer:
             out |= {f"mask{k}": loss.mask.item(), f"score{k}": loss.score.item()}
             out |= {f"iou{k}": loss.iou.item(), f"chosen{k}": loss.chosen_iou.item()}
             if k == 0:
-                state.advance(answer.logits.detach(), answer.scores.detach(), again=again)
+                state.advance(answer.logits.detach(), answer.offered.detach(), again=again)
         self.optimiser.zero_grad(set_to_none=True)
         (total / 2).backward()
         norm = nn.utils.clip_grad_norm_(self.net.parameters(), recipe.clip)

@@ -156,21 +156,14 @@ class Encoder(nn.Module):
 class Answer:
     """What the head gives, and what only training looks at.
 
-    ``logits`` (B, K, 256, 256), ``scores`` (B, K), ``rough`` (B, 1, 64, 64) logits of the middle stage.
+    ``logits`` (B, K, 256, 256), ``scores`` (B, K) predicted IoU, ``offered`` (B, K) the same with -1 for candidates
+    that may not be the answer, ``rough`` (B, 1, 64, 64) logits of the middle stage.
     """
 
     logits: Tensor
     scores: Tensor
+    offered: Tensor
     rough: Tensor
-
-
-def offered(scores: Tensor, has_mask: Tensor) -> Tensor:
-    """Predicted IoU (B, K) of the candidates that may be the answer, 0 for the others.
-
-    All may be where there is no mask to go on from. With one, ``has_mask`` (B,) 1, the prompts are no longer ambiguous
-    and the first candidate is the answer, as with the second click in SAM.
-    """
-    return torch.cat([scores[:, :1], scores[:, 1:] * (1 - has_mask.to(scores.dtype)[:, None])], 1)
 
 
 class Head(nn.Module):
@@ -218,7 +211,7 @@ class Head(nn.Module):
         answer = self.answer(
             feat_0, feat_1, point_coords, point_labels, mask_input, has_mask_input, text_embedding, has_text
         )
-        return answer.logits, offered(answer.scores, has_mask_input)
+        return answer.logits, answer.offered
 
     def answer(
         self,
@@ -264,7 +257,8 @@ class Head(nn.Module):
         shift, gain = upsample(self.to_fine(middle)).chunk(2, 1)
         fine = self.fine(F.hardswish(feat_1 * (1 + gain) + shift + self.drawn_fine(maps)))
         logits = F.pixel_shuffle(self.masks(fine), 2)  # (B, K, 256, 256)
-        return Answer(logits, self._scores(logits, x, words), self.rough(middle))
+        scores = self._scores(logits, x, words)
+        return Answer(logits, scores, self._offered(scores, has_mask_input), self.rough(middle))
 
     def word_logits(self, feat_0: Tensor, text: Tensor, view_of: Tensor) -> Tensor:
         """Logits of each token for words alone, (L, h, w), of text (L, 384) in the views (L,) of (V, stored, h, w).
@@ -301,6 +295,11 @@ class Head(nn.Module):
             (cosine + (labels != code).to(cosine.dtype)[..., None] * -4).amax(1).clamp_min(-1) for code in (1.0, 0.0)
         ]
         return torch.stack(best, 1).reshape(-1, 2, *match.shape[2:])
+
+    def _offered(self, scores: Tensor, has_mask: Tensor) -> Tensor:
+        """With a mask to go on from prompts are no longer ambiguous: the first candidate is the answer, as in SAM."""
+        others = has_mask.to(scores.dtype)[:, None]
+        return torch.cat([scores[:, :1], scores[:, 1:] * (1 - others) - others], 1)
 
     def _scores(self, logits: Tensor, x: Tensor, words: Tensor) -> Tensor:
         """Predicted IoU of each candidate from the tokens under it and from how decided its pixels are, (B, K)."""
