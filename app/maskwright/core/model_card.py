@@ -33,7 +33,8 @@ class ModelCard:
     that the head's ``category`` output counts through. Where text alone gives a score below ``text_floor``, nothing was
     found; without it every score counts. ``first_passes`` is how many head runs make the first answer to an object,
     each going on from the mask of the one before; later answers have that of the answer before them, and take one, and
-    so do words alone.
+    so do words alone. ``kept_elsewhere`` is the weight of the earlier answer, 0..1, where a change does not touch the
+    newest click (:mod:`maskwright.inference.steady`).
     """
 
     id: str
@@ -58,6 +59,7 @@ class ModelCard:
     preprocessing: str = LETTERBOX
     notice: str = ""
     first_passes: int = 1
+    kept_elsewhere: float = 0.0
     labels: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)

@@ -21,12 +21,15 @@ from maskwright.inference.model_folder import checked_graph, read_card
 from maskwright.inference.not_found import asked, judged
 from maskwright.inference.ort import make_session, run_session
 from maskwright.inference.segmentation import Segmentation
+from maskwright.inference.steady import steadied
 from maskwright.inference.text import TextTower
 from maskwright.inference.uncertainty import Asked, PoolPolicy, Uncertainty, doubt
 from maskwright.inference.zoom import ZoomPolicy, pasted, prompts_in
 
 STROKE_STEP_PX = 16.0
 """Distance of the points a stroke is resampled to, in encoder-input pixels."""
+SETTLED_POINTS = 2
+"""Points (a box has two) that say what is meant: from then on a correction is for what it touches."""
 
 
 KINDS = {
@@ -247,7 +250,7 @@ class OnnxSegmenter:
         for _ in range(card.first_passes - 1 if previous is None and placed else 0):
             out = self._run(features, prompts, out["logits"][0, best], stop=stop)
             best = int(out["scores"][0].argmax())
-        logits = np.ascontiguousarray(out["logits"][0, best])
+        logits = self._steadied(np.ascontiguousarray(out["logits"][0, best]), prompts, previous, transform)
         return Segmentation(
             mask=transform.logits_to_slice(logits) > 0,
             logits=logits,
@@ -255,6 +258,27 @@ class OnnxSegmenter:
             state=out.get("state_out"),
             label=card.categories[int(out["category"][0, best])] if card.categories else "",
         )
+
+    def _steadied(
+        self,
+        logits: np.ndarray,
+        prompts: Prompts,
+        previous: Segmentation | np.ndarray | None,
+        transform: SliceTransform,
+    ) -> np.ndarray:
+        """Logits with less of a change that the newest click or stroke does not touch, where the card wants that.
+
+        A single click leaves open what is meant, and the next one may change everything; a box does not.
+        """
+        kept, earlier = self._card.kept_elsewhere, Prompts(prompts.items[:-1])
+        if not kept or previous is None or not isinstance(prompts.items[-1] if prompts else None, Point | Scribble):
+            return logits
+        if (prompt_points(earlier, transform)[1] >= 0).sum() < SETTLED_POINTS:
+            return logits
+        before = previous if isinstance(previous, np.ndarray) else previous.logits
+        newest = prompt_points(Prompts(prompts.items[-1:]), transform)[0][0]
+        cells = (newest + 0.5) * np.array(logits.shape[::-1]) / transform.size
+        return steadied(logits, before, cells, kept=kept)
 
     def _run(
         self,

@@ -146,6 +146,7 @@ def export_default(
         features=tuple(FeatureSpec(f"feat_{i}", s, "float16") for i, s in enumerate(shapes)),
         prompts=("point", "box", "scribble", "text"),
         first_passes=2,
+        kept_elsewhere=0.5,
         **{**text, **about, **joined},
     )
     (folder / "model.json").write_text(json.dumps(card_to_json(card), indent=2) + "\n", "utf-8")
