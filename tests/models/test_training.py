@@ -213,6 +213,13 @@ def test_a_budget_that_is_used_up_ends_the_run(source: SampleSource, tmp_path: P
     assert trainer.step == 1 and trainer.progress == 1 and (tmp_path / "last.pt").exists()
 
 
+def test_a_budget_of_steps_holds_however_long_they_take(source: SampleSource, tmp_path: Path) -> None:
+    recipe = TrainConfig(hours=1e-9, steps=2, views=1, objects=1)
+    trainer = Trainer(tmp_path, source, model=SMALL, recipe=recipe, device=CPU)
+    trainer.run()
+    assert (trainer.step, trainer.progress) == (2, 1)
+
+
 def test_a_new_run_begins_with_the_averaged_weights_of_another(
     trained: tuple[Path, Trainer], source: SampleSource, tmp_path: Path
 ) -> None:

@@ -22,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="run folder: last.pt and log.jsonl")
     parser.add_argument("--start", type=Path, help="checkpoint or model folder whose weights a new run begins with")
     parser.add_argument("--hours", type=float, default=2.0, help="whole budget; the learning rate falls to its end")
+    parser.add_argument("--steps", type=int, help="budget in steps instead of hours, to compare runs by")
     parser.add_argument("--views", type=int, default=6, help="images per step")
     parser.add_argument("--objects", type=int, default=3, help="objects per image")
     parser.add_argument("--medical-share", type=float, default=0.45)
@@ -56,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
     rng = np.random.default_rng(args.seed)
     recipe = TrainConfig(
         hours=args.hours,
+        steps=args.steps,
         views=args.views,
         objects=args.objects,
         rate=args.rate,

@@ -25,7 +25,7 @@ RECIPE = {
     "seed": "seed",
 }
 """Setting of a run -> how the card calls it; settings that are not here are told under their own name."""
-UNTOLD = ("hours", "minutes", "save_minutes", "log_steps")
+UNTOLD = ("hours", "minutes", "steps", "save_minutes", "log_steps")
 CALIBRATED = 0.08
 """Calibration error up to which a score may be read as an IoU."""
 

@@ -31,11 +31,13 @@ from maskwright_models.zoo.dinov2_imsa import Head, HeadConfig, Neck
 class TrainConfig:
     """Recipe. ``hours`` is the whole budget: the learning rate falls with the time used, also over restarts.
 
+    With ``steps`` those are the budget instead, so that runs can be compared however busy the machine is.
     ``read_again`` is the share of first answers that are given back without a correction, as the app does with its
     first.
     """
 
     hours: float = 2.0
+    steps: int | None = None
     views: int = 6
     objects: int = 3
     rate: float = 2e-3
@@ -113,6 +115,8 @@ class Trainer:
     @property
     def progress(self) -> float:
         """Share of the budget used, 0..1."""
+        if self.recipe.steps is not None:
+            return min(1.0, self.step / self.recipe.steps)
         return min(1.0, self.seconds / (3600 * self.recipe.hours))
 
     def _one_step(self, samples: list[Sample], rng: np.random.Generator) -> dict[str, float]:
