@@ -26,7 +26,8 @@ def steadied(logits: np.ndarray, before: np.ndarray, at_xy: np.ndarray, *, kept:
     centres = np.clip(np.floor(at_xy), 0, np.array(logits.shape[::-1]) - 1).astype(int)
     for column, row in centres.tolist():
         cv2.circle(touched, (column, row), NEAR_CELLS, 1, -1)
-    _, parts = cv2.connectedComponents(touched)
-    near = np.isin(parts, parts[centres[:, 1], centres[:, 0]])
+    count, parts = cv2.connectedComponents(touched)
+    chosen = np.zeros(count, bool)
+    chosen[parts[centres[:, 1], centres[:, 0]]] = True
     new, old = (np.clip(a, -SURE, SURE) for a in (logits, before))
-    return np.where(near, logits, (1 - kept) * new + kept * old).astype(np.float32, copy=False)
+    return np.where(chosen[parts], logits, (1 - kept) * new + kept * old).astype(np.float32, copy=False)
