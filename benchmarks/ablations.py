@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.knockouts import flat, no_detail, no_mask
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -105,11 +107,6 @@ def measure(name: str, variant: Without, args: argparse.Namespace) -> dict[str, 
     return out
 
 
-def flat(x: Tensor) -> Tensor:
-    """A map that says nothing of places: its mean."""
-    return x.mean((-2, -1), keepdim=True).expand_as(x)
-
-
 def _answers(change: Callable[[list[Tensor]], None]) -> Callable[[Trainable], None]:
     """The head gets inputs that ``change`` has been at; click tensors and maps as in the contract."""
 
@@ -145,18 +142,10 @@ def _layers(kept: tuple[int, ...]) -> Callable[[Trainable], None]:
     return without
 
 
-def _no_detail(inputs: list[Tensor]) -> None:
-    inputs[1] = flat(inputs[1])
-
-
-def _no_mask(inputs: list[Tensor]) -> None:
-    inputs[4], inputs[5] = inputs[4] * 0, inputs[5] * 0
-
-
 VARIANTS: Mapping[str, Without] = {
     "nothing": Without(),
-    "detail branch": Without(change=_answers(_no_detail)),
-    "earlier mask": Without(change=_answers(_no_mask)),
+    "detail branch": Without(change=_answers(no_detail)),
+    "earlier mask": Without(change=_answers(no_mask)),
     "pooling by 8": Without(sizes={"ratios": (4,)}),
     "pooling by 4": Without(sizes={"ratios": (8,)}),
     "layers 3 6 9": Without(change=_layers((3,))),

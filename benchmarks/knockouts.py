@@ -114,7 +114,7 @@ def _head(change: Callable[[list[Tensor]], None]) -> Callable[..., Parts]:
 def _layer(k: int) -> Callable[..., Parts]:
     def change(tokens: Tensor, stem: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         parts = list(tokens.chunk(4, 1))
-        parts[k] = _flat(parts[k])
+        parts[k] = flat(parts[k])
         import torch
 
         return torch.cat(parts, 1), stem
@@ -122,16 +122,19 @@ def _layer(k: int) -> Callable[..., Parts]:
     return _neck(change)
 
 
-def _flat(x: Tensor) -> Tensor:
+def flat(x: Tensor) -> Tensor:
+    """A map that says nothing of places: its mean."""
     return x.mean((-2, -1), keepdim=True).expand_as(x)
 
 
-def _no_mask(inputs: list[Tensor]) -> None:
+def no_mask(inputs: list[Tensor]) -> None:
+    """Takes the mask to go on from out of the head's inputs."""
     inputs[4], inputs[5] = inputs[4] * 0, inputs[5] * 0
 
 
-def _no_detail(inputs: list[Tensor]) -> None:
-    inputs[1] = _flat(inputs[1])
+def no_detail(inputs: list[Tensor]) -> None:
+    """Makes the fine map of the head's inputs flat."""
+    inputs[1] = flat(inputs[1])
 
 
 def _no_match(net: Trainable) -> Parts:
@@ -167,9 +170,9 @@ KNOCKOUTS: Mapping[str, Callable[..., Parts]] = {
     "trunk layer 6": _layer(1),
     "trunk layer 9": _layer(2),
     "trunk layer 12": _layer(3),
-    "the stem (edges before the neck)": _neck(lambda tokens, stem: (tokens, (_flat(stem[0]), _flat(stem[1])))),
-    "the detail branch (feat_1)": _head(_no_detail),
-    "the earlier mask": _head(_no_mask),
+    "the stem (edges before the neck)": _neck(lambda tokens, stem: (tokens, (flat(stem[0]), flat(stem[1])))),
+    "the detail branch (feat_1)": _head(no_detail),
+    "the earlier mask": _head(no_mask),
     "likeness to the clicks": _no_match,
     "attention": _no_attention,
     "pooling by 4 (8 alone)": _one_ratio(1),
