@@ -208,9 +208,7 @@ def test_a_run_goes_on_where_it_stopped(trained: tuple[Path, Trainer], source: S
 
 
 @pytest.mark.parametrize(("steps", "done"), [(None, 1), (2, 2)])
-def test_a_budget_that_is_used_up_ends_the_run(
-    steps: int | None, done: int, source: SampleSource, tmp_path: Path
-) -> None:
+def test_a_used_up_budget_ends_the_run(steps: int | None, done: int, source: SampleSource, tmp_path: Path) -> None:
     recipe = TrainConfig(hours=1e-9, steps=steps, views=1, objects=1)  # steps hold however long they take
     trainer = Trainer(tmp_path, source, model=SMALL, recipe=recipe, device=CPU)
     trainer.run()
