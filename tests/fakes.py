@@ -42,8 +42,8 @@ class FakeSegmenter:
 
     Counts calls and keeps how many prompts each call had and how many its ``previous`` was the answer to.
     ``gate`` holds back every encode until it is set, ``head_gate`` every answer and ``doubt_gate`` every uncertainty,
-    or until the call is asked to give way, which ``gave_way`` counts; ``trouble`` is raised by every call while it is
-    set.
+    or until the call is asked to give way, which ``gave_way`` counts; the encode number ``close_after`` closes ``gate``
+    behind itself. ``trouble`` is raised by every call while it is set.
     With ``zoom_at`` a box, that part of the slice is to be looked at more closely, and is a part of the mask then.
     """
 
@@ -54,6 +54,7 @@ class FakeSegmenter:
         self.chain: list[tuple[int, int]] = []
         self.gate = threading.Event()
         self.gate.set()
+        self.close_after = 0
         self.head_gate = threading.Event()
         self.head_gate.set()
         self.doubt_gate = threading.Event()
@@ -85,6 +86,8 @@ class FakeSegmenter:
         if self.trouble is not None:
             raise self.trouble
         self.encoded += 1
+        if self.encoded == self.close_after:
+            self.gate.clear()
         self.shapes.append(image.shape[:2])
         arrays = tuple(np.full(f.shape, float(image.mean()), f.dtype) for f in self.card.features)
         return Features(arrays, (image.shape[0], image.shape[1]))

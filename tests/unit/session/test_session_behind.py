@@ -58,10 +58,9 @@ def zoomed(prompts: Prompts) -> np.ndarray:
 
 
 def test_a_click_stops_the_slice_that_is_being_encoded_and_it_is_encoded_again_afterwards(desk: Desk, scan: Path):
-    session = desk.session()
+    session, desk.segmenter.close_after = desk.session(), 1
     session.open(scan)
     desk.main.run_until(lambda: bool(session.ready[3]))
-    desk.segmenter.gate.clear()
     desk.main.run_until(lambda: session.encoding is not None)
     busy_with = session.encoding
     desk.segmenter.head_gate.clear()
