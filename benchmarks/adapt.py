@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 IMAGES = 20
-COMPARED = ("dice@1", "noc@90", "dice@3", "box_dice", "text_dice")
+COMPARED = ("dice@1", "noc@90", "mean_iou", "dice@3", "box_dice", "text_dice")
 
 
 def main() -> int:

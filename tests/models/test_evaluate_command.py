@@ -100,7 +100,7 @@ def test_what_cannot_be_asked_is_said_before_anything_runs(
 ) -> None:
     for words, said in {
         ("--prompt", "click,text"): "model fake does not take text. Leave text out",
-        ("--prompt", "point"): "protocol ritm has no prompt 'point'. Use click, box, text, proposal",
+        ("--prompt", "point"): "protocol ritm has no prompt 'point'. Use click, box, text, proposal, checked",
         ("--protocol", "imis", "--prompt", "click"): "protocol imis has no prompt 'click'",
     }.items():
         assert main(["evaluate", str(sets / "berkeley"), *words]) == 1
@@ -210,7 +210,7 @@ def test_proposed_clicks_and_doubt(
     monkeypatch.setattr(fake_segmenter, "segment", segment)
     words = [
         "--prompt",
-        "click,proposal",
+        "click,proposal,checked",
         "--doubt",
         "--clicks",
         "4",
@@ -220,17 +220,21 @@ def test_proposed_clicks_and_doubt(
         "0",
     ]
     assert main(["evaluate", str(sets / "berkeley"), *words]) == 0
-    click, proposal = rows_of(capsys.readouterr().out)
-    assert (click["prompt"], proposal["prompt"]) == ("click", "proposal") and fake_segmenter.encoded == 2
+    click, proposal, checked = rows_of(capsys.readouterr().out)
+    prompts = [row["prompt"] for row in (click, proposal, checked)]
+    assert prompts == ["click", "proposal", "checked"] and fake_segmenter.encoded == 2
     # The fake is always in doubt about the corner: a click there helps nobody, and a place is proposed once.
     assert proposal["iou@1"] == click["iou@1"] and proposal["iou@2"] != click["iou@2"]
+    assert checked["iou@3"] == click["iou@3"]  # the corner is right in every mask
     assert {k: [pair[0] for pair in v] for k, v in click["details"]["doubt"].items()} == {
         "1": [0.25] * 3,
         "3": [0.25] * 3,
     }
     text = (tmp_path / "r" / "report.md").read_text("utf-8")
     assert "worst tenth of the masks with an AUROC of 0.500 after 1 click, 0.500 after 3 clicks." in text
-    assert "## Clicks where the model proposes" in text and "| berkeley | 3 |" in text
+    assert "## Clicks where the model proposes, beside" in text
+    assert "## Clicks where the model proposes if the mask is wrong there, beside" in text
+    assert "| berkeley | 3 |" in text
     assert not (tmp_path / "r" / "failures").exists()
 
 

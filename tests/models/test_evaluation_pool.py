@@ -100,12 +100,12 @@ def test_finding_the_worst_objects_is_measured_over_all_sets(parts: list[Evaluat
 def test_proposed_clicks_beside_those_of_the_protocol(parts: list[Evaluation]) -> None:
     rows = [row(p) for p in parts]
     proposed = [{**r, "prompt": "proposal", "noc@85": r["noc@85"] * 1.1, "noc@90": r["noc@90"] + 1} for r in rows[:2]]
-    lines = proposal_table([*rows, *proposed])
+    lines = proposal_table([*rows, *proposed], "proposal")
     assert lines[0] == "| set | objects | NoC@85 | proposed | more | NoC@90 | proposed | more |"
     cells = lines[2].strip("| ").split(" | ")
     assert cells[:2] == ["berkeley", "7"] and cells[4] == "+10.0 %" and float(cells[3]) > float(cells[2])
     assert [line.split(" | ")[0] for line in lines[2:]] == ["| berkeley", "| medical_a", "| **mean of 2 sets**"]
-    assert proposal_table(rows) == []
+    assert proposal_table(rows, "proposal") == proposal_table([*rows, *proposed], "checked") == []
 
 
 def test_sizes_and_modalities(parts: list[Evaluation]) -> None:

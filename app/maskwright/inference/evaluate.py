@@ -27,8 +27,9 @@ from maskwright.inference.segmentation import Segmentation
 from maskwright.inference.segmenter import Segmenter
 
 THRESHOLDS = (0.80, 0.85, 0.90)
-PROMPTS = ("click", "box", "text", "proposal")
-"""What comes first: nothing, a box, or words. ``proposal``: nothing, and the model proposes where later clicks go."""
+PROMPTS = ("click", "box", "text", "proposal", "checked")
+"""What comes first: nothing, a box, or words. ``proposal``: nothing, and later clicks go where the model proposes;
+``checked``: the same, but where the mask is right at that place the user clicks the centre of the error instead."""
 ENOUGH_CLICKS = 5
 """A curve that has reached the last threshold is followed to this click, and then taken as level."""
 MONOTONE_TOLERANCE = 0.002
@@ -242,9 +243,10 @@ def _run(
             click = deepest_error(prediction, truth, valid, free)
             if click is None:
                 break
-            if prompt == "proposal" and previous is not None:
-                click = _proposed(previous, truth, free) or click
             x, y, positive = click
+            proposed = _proposed(previous, truth, free) if previous and prompt in ("proposal", "checked") else None
+            if proposed and (prompt == "proposal" or _is_wrong(prediction, truth, valid, proposed)):
+                x, y, positive = proposed
             free[y, x] = 0
             prompts = prompts.add(Point(float(x), float(y), positive=positive))
         start = time.perf_counter()
@@ -279,6 +281,11 @@ def _proposed(answer: Segmentation, truth: np.ndarray, free: np.ndarray) -> tupl
         return None
     x, y = (int(np.clip(round(v), 0, n - 1)) for v, n in zip(proposed[:2], truth.shape[::-1], strict=True))
     return (x, y, bool(truth[y, x])) if free[y, x] else None
+
+
+def _is_wrong(prediction: np.ndarray, truth: np.ndarray, valid: np.ndarray, click: tuple[int, int, bool]) -> bool:
+    x, y, _ = click
+    return bool(valid[y, x] and prediction[y, x] != truth[y, x])
 
 
 def first_prompt(kind: str, truth: np.ndarray, text: str) -> Prompts:

@@ -93,7 +93,7 @@ def readme(card: ModelCard, report: Mapping[str, Any]) -> str:
         f"Base: {base['id']} {base['version']}, head sha256 {base['head_sha256']}. The base model is unchanged and can "
         "be used at any time. The encoder is the same file, so stored features hold for both.",
         "",
-        f"Trained on {masks['trained']} masks, checked on {masks['checked']}, compared on {masks['compared']} others, "
+        f"Trained on {masks['trained']} masks, compared on {masks['compared']} others, "
         f"parted by {report['split']}; {report['steps']} steps, {report['minutes']} minutes in all.",
         "",
         "| | " + " | ".join(columns) + " |",

@@ -14,7 +14,7 @@ from maskwright.core.errors import AnnotationError, ModelError
 from maskwright.inference import OnnxSegmenter, read_card
 from maskwright_models.adapt.clock import Clock
 from maskwright_models.adapt.files import README, REPORT, readme, write_folder
-from maskwright_models.adapt.items import FEWEST_HELD, Item, Material, Split, split, spread
+from maskwright_models.adapt.items import FEWEST_HELD, Item, Material, Place, Split, split, spread
 from maskwright_models.adapt.judge import MOST, Judged, Verdict, decide, judge, report_labels
 from maskwright_models.adapt.shelf import Filler, Seen, Shelf
 from maskwright_models.adapt.training import Recipe, Trained, train_head
@@ -25,8 +25,8 @@ ADAPTED, KEPT = "adapted", "base kept"
 """Decisions."""
 MOST_VIEWS = 150
 """Views that are trained on at most, slices first: each takes over a megabyte, and half a second to encode."""
-MOST_CHECKED = 16
-"""Masks that training is checked on at most."""
+MOST_CHOSEN_BY = 16
+"""Masks that the choice among the trained heads goes by at most; the comparison itself has :data:`MOST`."""
 FILL_SHARE = 0.35
 """Part of the time after which no more features are computed."""
 JUDGE_SHARE = 0.15
@@ -109,14 +109,18 @@ class _Work:
         start = clock.share
         before = self._judged(self.base, held, shelf, is_late=lambda: clock.share - start > JUDGE_SHARE)
         held, judging = held[: len(before.labels)], clock.share - start
-        trained, checked = self._filled(filler, parts.trained)
+        trained = self._filled(filler, parts.trained)
         until = 0.98 - 1.25 * judging
         if until - clock.share < LEAST_TRAINING:
             raise self._too_short()
         self.say(f"training on {_count(trained)} views of masks")
         recipe = self.recipe or Recipe(until=until, seed=options.seed)
-        done = train_head(head, trained, checked or trained, recipe=recipe, clock=clock, on_step=self._on_step)
-        report = self._report(parts, held, done, shelf, trained, checked)
+        seen = [view for place in _places(spread(held, MOST_CHOSEN_BY)) for view in shelf.views[place]]
+        passes = read_card(self.base).first_passes
+        done = train_head(
+            head, trained, seen or trained, recipe=recipe, clock=clock, passes=passes, on_step=self._on_step
+        )
+        report = self._report(parts, held, done, shelf, trained)
         verdict, after = Verdict(False, "Training found nothing better than the base, which stays."), None
         if done.head is not None:
             about = self._about(report)
@@ -135,20 +139,15 @@ class _Work:
             (folder / README).write_text(readme(read_card(folder), report), "utf-8")
         return report
 
-    def _filled(self, filler: Filler, items: Sequence[Item]) -> tuple[list[Seen], list[Seen]]:
-        """Views to train on, and views of other slices to check it on; none where there are too few slices for both."""
+    def _filled(self, filler: Filler, items: Sequence[Item]) -> list[Seen]:
+        """Views to train on."""
         items = _of_slices(items, MOST_VIEWS)
-        try:
-            inner = split(items, seed=self.options.seed + 1)
-        except AnnotationError:
-            inner = Split(tuple(items), (), "")
         shelf, clock = filler.shelf, self.clock
-        checked = filler.fill(spread(inner.held, MOST_CHECKED))
-        order = np.random.default_rng(self.options.seed).permutation(len(inner.trained))  # what is late is any of them
-        shuffled = [inner.trained[int(i)] for i in order]
+        order = np.random.default_rng(self.options.seed).permutation(len(items))  # what is late is any of them
+        shuffled = [items[int(i)] for i in order]
         extra = min(self.options.extra, MOST_VIEWS // len({item.place for item in shuffled}) - 1)
         trained = filler.fill(shuffled, extra=extra, is_late=lambda: clock.share > FILL_SHARE)
-        views = [view for place in sorted({i.place for i in trained}) for view in shelf.views[place]]
+        views = [view for place in _places(trained) for view in shelf.views[place]]
         if not views and shelf.counts.late:
             raise self._too_short()
         if not views:
@@ -156,7 +155,7 @@ class _Work:
                 f"none of the masks of {self.material.name} can be trained on. {' '.join(shelf.notes)}".strip(),
                 hint="Put the scans back, or accept masks of larger things.",
             )
-        return views, [view for place in sorted({i.place for i in checked}) for view in shelf.views[place][:1]]
+        return views
 
     def _judged(
         self,
@@ -198,7 +197,6 @@ class _Work:
         done: Trained,
         shelf: Shelf,
         trained: Sequence[Seen],
-        checked: Sequence[Seen],
     ) -> dict[str, Any]:
         card, counts = read_card(self.base), shelf.counts
         return {
@@ -212,14 +210,13 @@ class _Work:
             "masks": {
                 "accepted": len(self.material.items),
                 "trained": _count(trained) - counts.extra_masks,
-                "checked": _count(checked),
                 "compared": len(held),
                 "late": counts.late,
             },
             "slices": {"from_store": counts.stored, "encoded": counts.encoded, "extra_views": counts.extra},
             "steps": done.steps,
             "share": done.share,
-            "checks": [[step, round(value, 4)] for step, value in done.curve],
+            "figures": [[share, round(value, 4)] for share, value in done.figures],
             "notes": [*self.material.notes, *shelf.notes],
         }
 
@@ -240,11 +237,15 @@ class _Work:
 
 def _of_slices(items: Sequence[Item], most: int) -> list[Item]:
     """Items of at most ``most`` slices, evenly spread."""
-    places = sorted({item.place for item in items})
+    places = _places(items)
     if len(places) > most:
         places = [places[int(i)] for i in np.linspace(0, len(places) - 1, most).round()]
     chosen = set(places)
     return [item for item in items if item.place in chosen]
+
+
+def _places(items: Sequence[Item]) -> list[Place]:
+    return sorted({item.place for item in items})
 
 
 def _count(views: Sequence[Seen]) -> int:

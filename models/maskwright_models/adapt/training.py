@@ -1,4 +1,4 @@
-"""Trains the head a little further on a few masks: close to its base, checked on the way, never past the clock."""
+"""Trains the head a little further on a few masks: close to its base, part of the way, never past the clock."""
 
 from __future__ import annotations
 
@@ -33,11 +33,13 @@ def is_frozen(name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How far, and how, a head may go. ``until`` is the part of the clock's time at which training ends.
+    """How far, and how, a head may go. ``until`` is the part of the clock's time at which training ends at the latest.
 
     ``pull`` times the learning rate is how far each step takes the weights back to those of the base (L2-SP: Li et al.,
     "Explicit Inductive Bias for Transfer Learning", 2018). ``shares`` are how far towards the trained weights the
-    candidates lie (Wortsman et al., "Robust Fine-tuning of Zero-Shot Models", 2022). ``most_steps`` ends sooner.
+    candidates lie (Wortsman et al., "Robust Fine-tuning of Zero-Shot Models", 2022). Each mask of each view is looked
+    at ``looks`` times, in ``least_steps`` steps or more; ``read_again`` is the share of first answers that are given
+    back without a correction, ``clicks`` how many of them the choice among the candidates goes by.
     """
 
     until: float = 0.8
@@ -47,36 +49,42 @@ class Recipe:
     average: float = 0.97
     warmup_steps: int = 10
     clip: float = 1.0
-    checks: int = 8
-    patience: int = 3
+    read_again: float = 0.3
     clicks: int = 4
-    shares: tuple[float, ...] = (0.5, 1.0)
-    most_steps: int | None = None
+    shares: tuple[float, ...] = (0.25, 0.5, 1.0)
+    least_steps: int = 80
+    looks: int = 8
     seed: int = 1
 
+    def steps(self, views: Sequence[Seen]) -> int:
+        """Steps that the masks of ``views`` are worth."""
+        return max(self.least_steps, self.looks * sum(len(view.labels) for view in views) // self.objects)
 
-@dataclass(frozen=True, slots=True, eq=False)
+
+@dataclass(frozen=True, slots=True)
 class Trained:
-    """The best head, None where the base was never beaten; ``curve`` has (step, figure), the base first."""
+    """The best head, None where the base was not beaten; ``figures`` has (share of the way, figure), the base first."""
 
     head: Head | None
     steps: int
     share: float
-    curve: tuple[tuple[int, float], ...]
+    figures: tuple[tuple[float, float], ...]
 
 
 def train_head(
     base: Head,
     views: Sequence[Seen],
-    checked: Sequence[Seen],
+    compared: Sequence[Seen],
     *,
     recipe: Recipe,
     clock: Clock,
+    passes: int = 1,
     on_step: Callable[[int, float], None] | None = None,
 ) -> Trained:
-    """Fit a copy of ``base`` to ``views`` until the clock says stop, and keep what does best on ``checked``.
+    """Fit a copy of ``base`` to ``views``, and take as much of that as does best on ``compared``.
 
-    ``on_step(step, share)`` is told what part of the time for training is used.
+    The first answer is read ``passes`` times, as the app does. ``on_step(step, share)`` is told what part of the
+    training is done.
     """
     torch.manual_seed(recipe.seed)
     rng = np.random.default_rng(recipe.seed)
@@ -90,25 +98,20 @@ def train_head(
     home = [p.detach().clone() for p in moving]
     means = [p for p, q in zip(average.parameters(), head.parameters(), strict=True) if q.requires_grad]
     optimiser = torch.optim.AdamW(moving, lr=recipe.rate, betas=(0.9, 0.99), weight_decay=0.0)
-    draw = Draw(views, rng)
-    start, step = clock.share, 0
-    curve = [(0, figure(base, checked, clicks=recipe.clicks))]
-    best = Best(curve[0][1])
-    before, longest = clock.share, 0.0
-    while not best.is_settled(recipe.patience):
+    draw, steps, step = Draw(views, rng), recipe.steps(views), 0
+    began = clock.share
+    figures = [(0.0, figure(base, compared, clicks=recipe.clicks, passes=passes))]
+    start = before = clock.share
+    until, longest = recipe.until - len(recipe.shares) * (start - began), 0.0
+    while step < steps:
         at = clock.share
         before, longest = at, max(longest, at - before)
-        progress = 1.0 if at + longest > recipe.until else (at - start) / max(recipe.until - start, 1e-9)
-        if recipe.most_steps is not None:
-            progress = max(progress, step / recipe.most_steps)
-        if step and progress >= len(curve) / recipe.checks:
-            curve.append((step, figure(average, checked, clicks=recipe.clicks)))
-            best.offer(curve[-1][1], means)
-        if progress >= 1:
+        if step and at + longest > until:
             break
+        progress = max(step / steps, (at - start) / max(until - start, 1e-9))
         rate = recipe.rate * min(1.0, (step + 1) / recipe.warmup_steps)
         rate *= 0.05 + 0.475 * (1 + math.cos(math.pi * min(progress, 1.0)))
-        _one_step(head, draw(recipe.objects), optimiser, moving, rng, rate=rate, clip=recipe.clip)
+        _one_step(head, draw(recipe.objects), optimiser, moving, rng, rate=rate, recipe=recipe)
         step += 1
         keep = min(recipe.average, (1 + step) / (10 + step))
         with torch.no_grad():
@@ -116,59 +119,21 @@ def train_head(
                 now.lerp_(first, min(1.0, rate * recipe.pull))
                 mean.lerp_(now, 1 - keep)
         if on_step is not None:
-            on_step(step, progress)
-    return _nearest(average, means, home, best, checked, recipe, step, tuple(curve))
+            on_step(step, step / steps)
+    ends = [mean.detach().clone() for mean in means]
+    for share in recipe.shares:
+        _go(means, home, ends, share)
+        figures.append((share, figure(average, compared, clicks=recipe.clicks, passes=passes)))
+    share, _ = max(figures, key=lambda pair: pair[1])  # the base where nothing is better
+    _go(means, home, ends, share)
+    return Trained(average.eval() if share else None, step, share, tuple(figures))
 
 
-class Best:
-    """The weights that did best so far; those of the base until something does better."""
-
-    def __init__(self, figure: float) -> None:
-        self.base = self.figure = figure
-        self.weights: list[Tensor] | None = None
-        self._since = 0
-
-    def offer(self, figure: float, weights: Sequence[Tensor]) -> None:
-        """Keep a copy of ``weights`` if ``figure`` is better than all before."""
-        self._since += 1
-        if figure > self.figure:
-            self.figure, self.weights, self._since = figure, [w.detach().clone() for w in weights], 0
-
-    def is_settled(self, patience: int) -> bool:
-        """Whether nothing got better for ``patience`` checks."""
-        return self._since >= patience
-
-
-def _nearest(
-    average: Head,
-    means: Sequence[Tensor],
-    home: Sequence[Tensor],
-    best: Best,
-    checked: Sequence[Seen],
-    recipe: Recipe,
-    steps: int,
-    curve: tuple[tuple[int, float], ...],
-) -> Trained:
-    """The best of the heads between the base and the best weights; the base itself counts as the first."""
-    if best.weights is None:
-        return Trained(None, steps, 0.0, curve)
-    share, most, kept = 1.0, best.figure, best.weights
-    for part in recipe.shares:
-        if part == 1.0:
-            continue
-        between = [torch.lerp(a, b, part) for a, b in zip(home, best.weights, strict=True)]
-        _set(means, between)
-        found = figure(average, checked, clicks=recipe.clicks)
-        if found > most:
-            share, most, kept = part, found, between
-    _set(means, kept)
-    return Trained(average.eval(), steps, share, curve)
-
-
-def _set(weights: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+def _go(weights: Sequence[Tensor], home: Sequence[Tensor], ends: Sequence[Tensor], share: float) -> None:
+    """Set ``weights`` to those at ``share`` of the way from ``home`` to ``ends``."""
     with torch.no_grad():
-        for weight, value in zip(weights, values, strict=True):
-            weight.copy_(value)
+        for weight, first, last in zip(weights, home, ends, strict=True):
+            weight.copy_(torch.lerp(first, last, share))
 
 
 class Draw:
@@ -209,7 +174,7 @@ def _one_step(
     rng: np.random.Generator,
     *,
     rate: float,
-    clip: float,
+    recipe: Recipe,
 ) -> float:
     """Two clicks with gradient, after some without; the loss."""
     device = moving[0].device
@@ -225,7 +190,9 @@ def _one_step(
         return _autocast(device)
 
     state = begin(samples, rng, device)
-    look_ahead(head, features, state, min(6, int(rng.geometric(0.5)) - 1), autocast)
+    ahead = min(6, int(rng.geometric(0.5)) - 1)
+    look_ahead(head, features, state, ahead, autocast)
+    again = ahead == 0 and rng.random() < recipe.read_again
     total = torch.zeros((), device=device)
     for k in range(2):
         with autocast():
@@ -233,25 +200,30 @@ def _one_step(
         answer.rough = answer.rough.detach()
         total = total + head_loss(answer, truth, valid).total / 2
         if k == 0:
-            state.advance(answer.logits.detach(), answer.offered.detach())
+            state.advance(answer.logits.detach(), answer.offered.detach(), again=again)
     optimiser.zero_grad(set_to_none=True)
     total.backward()
-    norm = torch.nn.utils.clip_grad_norm_(moving, clip)
+    norm = torch.nn.utils.clip_grad_norm_(moving, recipe.clip)
     if torch.isfinite(norm):
         optimiser.step()
     return total.item()
 
 
-def figure(head: Head, views: Sequence[Seen], *, clicks: int, batch: int = 8) -> float:
+def figure(head: Head, views: Sequence[Seen], *, clicks: int, passes: int = 1, batch: int = 8) -> float:
     """Mean Dice over the first ``clicks`` clicks of the protocol on the grid of the head, 0..1."""
     objects = [(view, k) for view in views for k in range(len(view.truths))]
-    found = [figures_of(head, objects[i : i + batch], clicks=clicks) for i in range(0, len(objects), batch)]
+    found = [
+        figures_of(head, objects[i : i + batch], clicks=clicks, passes=passes) for i in range(0, len(objects), batch)
+    ]
     return float(np.mean(np.concatenate(found)))
 
 
 @torch.no_grad()
-def figures_of(head: Head, objects: Sequence[tuple[Seen, int]], *, clicks: int) -> np.ndarray:
-    """Dice of each object after each click of the number-of-clicks protocol, (objects, clicks)."""
+def figures_of(head: Head, objects: Sequence[tuple[Seen, int]], *, clicks: int, passes: int = 1) -> np.ndarray:
+    """Dice of each object after each click of the number-of-clicks protocol, (objects, clicks).
+
+    The first answer is read ``passes`` times, as the app does.
+    """
     device = next(head.parameters()).device
     features = _maps([tuple(a[0] for a in view.arrays) for view, _ in objects], device)
     truths = [view.truths[k] for view, k in objects]
@@ -272,10 +244,11 @@ def figures_of(head: Head, objects: Sequence[tuple[Seen, int]], *, clicks: int) 
                 free[i][y, x] = 0
                 coords[i, n], labels[i, n] = to_input(np.array([x, y])), float(positive)
         asked = (torch.from_numpy(coords[:, : n + 1]).to(device), torch.from_numpy(labels[:, : n + 1]).to(device))
-        with _autocast(device):
-            every, scores = head(*features, *asked, logits, has, text, no_text)
-        chosen = every[torch.arange(b), scores.argmax(1)].float()
-        logits, has = chosen[:, None].clamp(-20, 20), torch.ones_like(has)
+        for _ in range(1 if n else passes):
+            with _autocast(device):
+                every, scores = head(*features, *asked, logits, has, text, no_text)
+            chosen = every[torch.arange(b), scores.argmax(1)].float()
+            logits, has = chosen[:, None].clamp(-20, 20), torch.ones_like(has)
         masks = (chosen > 0).cpu().numpy()
         out[:, n] = [dice_of_iou(iou(m, t, v)) for m, t, v in zip(masks, truths, valid, strict=True)]
     return out

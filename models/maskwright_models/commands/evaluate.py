@@ -1,7 +1,7 @@
 """Evaluate an installed model by a protocol of the papers on one or more folders, one JSON line a folder and prompt.
 
 ritm: the number-of-clicks protocol (RITM, InterFormer); --prompt click, box or text says what comes before the clicks,
-proposal that the model proposes where clicks after the first go.
+proposal that the model proposes where clicks after the first go, checked that the user clicks there where it is wrong.
 imis: IMIS-Net's; --prompt point, box, text, point+box or text+point, then one random wrong pixel a round.
 
 examples: maskwright-models evaluate ../shared/data/val/berkeley ../shared/data/val/coco_mval --limit 50
@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from maskwright.inference import Segmenter
     from maskwright_models.evaluate.gallery import Failure
 
-PROTOCOLS = {"ritm": ("click", "box", "text", "proposal"), "imis": ("point", "box", "text", "point+box", "text+point")}
+PROTOCOLS = {
+    "ritm": ("click", "box", "text", "proposal", "checked"),
+    "imis": ("point", "box", "text", "point+box", "text+point"),
+}
 DEFAULTS = {"ritm": (("click",), 20), "imis": (("point", "box"), 9)}
 """Protocol -> first prompts and number of clicks or rounds where none are named."""
 DOUBT_AT = (1, 3)

@@ -12,13 +12,16 @@ from maskwright_models.evaluate.gallery import SHOWN, Failure
 from maskwright_models.evaluate.pool import Row, by_modality, by_size, newest, reliability_of
 from maskwright_models.evaluate.tables import doubt_line, proposal_table, reliability_table, sections, words_line
 
-PROPOSAL = "proposal"
-PROPOSED = "Clicks where the model proposes, beside clicks at the centre of the error"
+PROPOSED = {
+    "proposal": "Clicks where the model proposes, beside clicks at the centre of the error",
+    "checked": "Clicks where the model proposes if the mask is wrong there, beside clicks at the centre of the error",
+}
 FIRST = {
     "click": "clicks",
     "box": "a box, then clicks",
     "text": "words, then clicks",
-    PROPOSAL: "clicks, later ones as proposed",
+    "proposal": "clicks, later ones as proposed",
+    "checked": "clicks, later ones as proposed where the mask is wrong",
 }
 
 
@@ -47,7 +50,7 @@ def by_prompt(rows: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
     out: dict[tuple[str, str], list[Row]] = {}
     zoomed = any(row.get("zoom", True) for row in rows)
     for row in rows:
-        if "details" in row and row["prompt"] != PROPOSAL and row.get("zoom", True) == zoomed:
+        if "details" in row and row["prompt"] not in PROPOSED and row.get("zoom", True) == zoomed:
             out.setdefault((row["prompt"], row.get("labels_of") or ""), []).append(row)
     return out
 
@@ -113,9 +116,14 @@ def _lines(rows: Sequence[Row], *, curves: str) -> list[str]:
         lines += ["", "Predicted against real IoU:", "", *reliability_table(reliability_of(own))]
         for told in filter(None, (doubt_line(own), words_line(own))):
             lines += ["", told]
-    if proposed := proposal_table(rows):
-        lines += ["", f"## {PROPOSED}", "", *proposed]
+    lines += proposals(rows, level="##")
     return [*lines, "", f"![Calibration]({curves}reliability.svg)"] if by_prompt(rows) else lines
+
+
+def proposals(rows: Sequence[Row], *, level: str) -> list[str]:
+    """Sections on clicks that the model proposed, for sets that were also measured without; [] if none."""
+    tables = {title: proposal_table(rows, prompt) for prompt, title in PROPOSED.items()}
+    return [line for title, table in tables.items() if table for line in ("", f"{level} {title}", "", *table)]
 
 
 def heading(prompt: str, labels_of: str) -> str:

@@ -112,12 +112,10 @@ def sections(rows: Sequence[Row]) -> list[str]:
     return out + ["", *figure_table(by_size(rows), "share of the image")]
 
 
-def proposal_table(rows: Sequence[Row]) -> list[str]:
-    """Clicks where the model proposes beside those at the centre of the error, for sets that have both; [] if none."""
+def proposal_table(rows: Sequence[Row], prompt: str) -> list[str]:
+    """Clicks as ``prompt`` places them beside those at the centre of the error, for sets that have both; [] if none."""
     of = {(row["folder"], row["prompt"]): row for row in rows if not row.get("labels_of")}
-    both = [
-        (of[name, "click"], row) for (name, prompt), row in of.items() if prompt == "proposal" and (name, "click") in of
-    ]
+    both = [(of[name, "click"], row) for (name, kind), row in of.items() if kind == prompt and (name, "click") in of]
     if not both:
         return []
     if len(both) > 1:

@@ -12,8 +12,8 @@ from maskwright.inference.evaluate import MONOTONE_TOLERANCE
 from maskwright_models.data.index import Dataset
 from maskwright_models.data.licences import LICENCES
 from maskwright_models.evaluate.pool import Row, reliability_of
-from maskwright_models.evaluate.report import PROPOSED, by_prompt, heading
-from maskwright_models.evaluate.tables import doubt_line, imis_table, markdown, proposal_table, sections, words_line
+from maskwright_models.evaluate.report import by_prompt, heading, proposals
+from maskwright_models.evaluate.tables import doubt_line, imis_table, markdown, sections, words_line
 
 WORDS = {"point": "clicks", "box": "boxes", "scribble": "strokes", "text": "words"}
 RECIPE = {
@@ -140,8 +140,7 @@ def _figures(rows: Sequence[Row]) -> list[str]:
     for (prompt, labels_of), own in by_prompt(rows).items():
         lines += ["", f"### {heading(prompt, labels_of)}", "", *sections(own), "", _monotony(own), _calibration(own)]
         lines += filter(None, (doubt_line(own), words_line(own)))
-    if proposed := proposal_table(rows):
-        lines += ["", f"### {PROPOSED}", "", *proposed]
+    lines += proposals(rows, level="###")
     imis = [row for row in rows if row.get("protocol") == "imis"]
     if imis:
         lines += ["", "### IMIS-Net's protocol", "", *imis_table(imis)]

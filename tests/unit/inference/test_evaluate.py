@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
 import sys
@@ -303,6 +304,25 @@ def test_clicks_where_the_model_proposes_carry_the_sign_of_the_user() -> None:
     run = found["proposal"]
     assert {k: v.round(6).tolist() for k, v in run.doubts.items()} == {1: [0.4], 3: [0.2], 10: [0.1]}
     assert run.details()["doubt"] == {"1": [[0.4, 0.2]], "3": [[0.2, 0.2]], "10": [[0.1, 1.0]]}
+
+
+def test_who_checks_a_proposal_clicks_it_only_in_an_error() -> None:
+    truth, segmenter = square(10, 60), Doubtful()
+    items = [EvaluationItem("a", "m.png", lambda: truth, lambda: truth)]
+    evaluate(items, segmenter=segmenter, name="set", prompt="checked")
+    (points,) = [p.items for p, _ in segmenter.asked][-1:]
+    assert points[:2] == (Point(34.0, 34.0), Point(20.0, 58.0))  # the mask lacks the row that is proposed
+    wrong, segmenter = square(10, 60), Scored()
+    sure = Uncertainty(np.zeros(SHAPE, np.float32), 0.1, (0.0, 0.0, True))  # the corner is background in the mask too
+    answered = segmenter.segment
+
+    def segment(*args: Any, **options: Any) -> Segmentation:
+        return dataclasses.replace(answered(*args, **options), ask=lambda: sure)
+
+    segmenter.segment = segment  # type: ignore[method-assign]
+    items = [EvaluationItem("a", "m.png", lambda: wrong, lambda: wrong)]
+    found = evaluate(items, segmenter=segmenter, name="set", prompt="checked")
+    assert np.array_equal(found.curves, evaluate(items, segmenter=Scored(), name="set").curves)
 
 
 def test_without_a_doubt_of_its_own_a_model_gets_the_clicks_of_the_protocol() -> None:
