@@ -25,7 +25,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder with images/ and masks/")
     parser.add_argument("--limit", type=whole_number, metavar="N", help="take N objects, spread over the folder")
     parser.add_argument("--clicks", type=whole_number, default=20, metavar="N", help="most clicks an object (20)")
-    parser.add_argument("--prompt", choices=("click", "box", "text"), default="click", help="what comes first (click)")
+    parser.add_argument(
+        "--prompt", choices=("click", "box", "scribble", "text"), default="click", help="what comes first (click)"
+    )
     add_model(parser)
     add_json(parser)
 

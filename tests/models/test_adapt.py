@@ -276,8 +276,13 @@ def test_only_a_head_that_wins_is_taken() -> None:
         assert not verdict.adopted and words in verdict.reason and "the base stays" in verdict.reason
 
 
+def test_what_both_figures_say_is_not_outvoted() -> None:
+    assert decide(judged([0.5, 0.85, 0.85, 0.85]), judged([0.6, 0.6, 0.7, 0.9])).adopted
+
+
 def test_neither_a_first_click_nor_fewer_clicks_excuse_a_worse_head() -> None:
-    assert not decide(judged([0.5, 0.95, 0.95, 0.95]), judged([0.6, 0.6, 0.8, 0.8])).adopted
+    verdict = decide(judged([0.5, 0.95, 0.95, 0.95]), judged([0.6, 0.6, 0.8, 0.8]))
+    assert not verdict.adopted and "wins and loses" in verdict.reason
     verdict = decide(judged([0.5, 0.6, 0.7, 0.8]), judged([0.46, 0.7, 0.95, 0.95]))
     assert not verdict.adopted and "Dice of one click would fall" in verdict.reason
 

@@ -100,7 +100,7 @@ def test_what_cannot_be_asked_is_said_before_anything_runs(
 ) -> None:
     for words, said in {
         ("--prompt", "click,text"): "model fake does not take text. Leave text out",
-        ("--prompt", "point"): "protocol ritm has no prompt 'point'. Use click, box, text, proposal, checked",
+        ("--prompt", "point"): "protocol ritm has no prompt 'point'. Use click, box, scribble, text, proposal, checked",
         ("--protocol", "imis", "--prompt", "click"): "protocol imis has no prompt 'click'",
     }.items():
         assert main(["evaluate", str(sets / "berkeley"), *words]) == 1

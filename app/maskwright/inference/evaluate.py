@@ -14,22 +14,23 @@ from maskwright.core.errors import ScanError
 from maskwright.core.features import Features
 from maskwright.core.mask import Mask
 from maskwright.core.metrics import calibration_error, dice_of_iou, iou, reliability
-from maskwright.core.prompts import Box, Point, Prompts, Text
+from maskwright.core.prompts import Box, Point, Prompts, Scribble, Text
 from maskwright.core.protocol import (
     SIZE_CLASSES,
     EvaluationItem,
     clicks_to_reach,
     deepest_error,
     largest_drop,
+    middle_stroke,
     size_class,
 )
 from maskwright.inference.segmentation import Segmentation
 from maskwright.inference.segmenter import Segmenter
 
 THRESHOLDS = (0.80, 0.85, 0.90)
-PROMPTS = ("click", "box", "text", "proposal", "checked")
-"""What comes first: nothing, a box, or words. ``proposal``: nothing, and later clicks go where the model proposes;
-``checked``: the same, but where the mask is right at that place the user clicks the centre of the error instead."""
+PROMPTS = ("click", "box", "scribble", "text", "proposal", "checked")
+"""What comes first: nothing, a box, a stroke, or words. ``proposal``: nothing, and later clicks go where the model
+proposes; ``checked``: the same, but where the mask is right there the user clicks the centre of the error instead."""
 ENOUGH_CLICKS = 5
 """A curve that has reached the last threshold is followed to this click, and then taken as level."""
 MONOTONE_TOLERANCE = 0.002
@@ -289,10 +290,12 @@ def _is_wrong(prediction: np.ndarray, truth: np.ndarray, valid: np.ndarray, clic
 
 
 def first_prompt(kind: str, truth: np.ndarray, text: str) -> Prompts:
-    """What comes before the clicks: nothing, the tight box of the (Y, X) bool ``truth``, or its label."""
+    """What comes before the clicks: nothing, the box of the (Y, X) bool ``truth``, a stroke in it, or its label."""
     if kind == "box":
         ys, xs = np.nonzero(truth)
         return Prompts().add(Box(float(xs.min()), float(ys.min()), float(xs.max() + 1), float(ys.max() + 1)))
+    if kind == "scribble":
+        return Prompts().add(Scribble(middle_stroke(truth)))
     return Prompts().add(Text(text)) if kind == "text" else Prompts()
 
 

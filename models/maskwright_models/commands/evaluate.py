@@ -1,7 +1,8 @@
 """Evaluate an installed model by a protocol of the papers on one or more folders, one JSON line a folder and prompt.
 
-ritm: the number-of-clicks protocol (RITM, InterFormer); --prompt click, box or text says what comes before the clicks,
-proposal that the model proposes where clicks after the first go, checked that the user clicks there where it is wrong.
+ritm: the number-of-clicks protocol (RITM, InterFormer); --prompt click, box, scribble or text says what comes before
+the clicks, proposal that the model proposes where clicks after the first go, checked that the user clicks there only
+where the mask is wrong.
 imis: IMIS-Net's; --prompt point, box, text, point+box or text+point, then one random wrong pixel a round.
 
 examples: maskwright-models evaluate ../shared/data/val/berkeley ../shared/data/val/coco_mval --limit 50
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from maskwright_models.evaluate.gallery import Failure
 
 PROTOCOLS = {
-    "ritm": ("click", "box", "text", "proposal", "checked"),
+    "ritm": ("click", "box", "scribble", "text", "proposal", "checked"),
     "imis": ("point", "box", "text", "point+box", "text+point"),
 }
 DEFAULTS = {"ritm": (("click",), 20), "imis": (("point", "box"), 9)}

@@ -19,6 +19,7 @@ PROPOSED = {
 FIRST = {
     "click": "clicks",
     "box": "a box, then clicks",
+    "scribble": "a stroke, then clicks",
     "text": "words, then clicks",
     "proposal": "clicks, later ones as proposed",
     "checked": "clicks, later ones as proposed where the mask is wrong",

@@ -11,6 +11,7 @@ from maskwright.core.protocol import (
     clicks_to_reach,
     deepest_error,
     largest_drop,
+    middle_stroke,
     random_error,
     size_class,
 )
@@ -49,6 +50,28 @@ def test_a_part_that_is_right_is_no_error() -> None:
     truth = rectangle(5, 5, 30, 30)
     assert deepest_error(rectangle(5, 5, 30, 19), truth, ALL, FREE) == (24, 10, True)
     assert deepest_error(truth, truth, ALL, FREE) is None
+
+
+def test_a_stroke_goes_down_the_middle_and_stays_off_the_ends() -> None:
+    stroke = middle_stroke(rectangle(10, 5, 19, 50) | rectangle(30, 5, 36, 20))  # the larger part
+    assert stroke.dtype == np.float32 and len(stroke) == 7
+    assert stroke[:, 1].tolist() == [14.0] * 7 and 9 <= stroke[:, 0].min() and stroke[:, 0].max() <= 45
+    upright = middle_stroke(rectangle(2, 20, 38, 25))
+    assert upright[:, 0].tolist() == [22.0] * 7 and np.ptp(upright[:, 1]) > 20
+
+
+def test_a_stroke_never_leaves_the_object() -> None:
+    bow = rectangle(5, 5, 35, 55) & ~rectangle(12, 12, 40, 48)  # three sides of a frame
+    stroke = middle_stroke(bow)
+    assert len(stroke) > 1
+    for start, end in zip(stroke[:-1], stroke[1:], strict=True):
+        x, y = np.linspace(start, end, 200).round().astype(int).T
+        assert bow[y, x].all()
+
+
+def test_a_stroke_of_a_pixel_is_a_point() -> None:
+    assert middle_stroke(rectangle(7, 9, 8, 10)).tolist() == [[9.0, 7.0]]
+    assert len(middle_stroke(rectangle(7, 9, 9, 11))) >= 1
 
 
 def test_pixels_to_ignore_are_never_clicked() -> None:

@@ -16,8 +16,8 @@ import pytest
 from maskwright.core.errors import ScanError
 from maskwright.core.features import Features
 from maskwright.core.preprocess import Intensity
-from maskwright.core.prompts import Box, Point, Prompts, Text
-from maskwright.core.protocol import EvaluationItem
+from maskwright.core.prompts import Box, Point, Prompts, Scribble, Text
+from maskwright.core.protocol import EvaluationItem, middle_stroke
 from maskwright.core.stop import Stop
 from maskwright.inference import Segmentation
 from maskwright.inference.evaluate import evaluate, evaluate_prompts
@@ -192,8 +192,9 @@ def test_one_encode_an_image_however_many_objects() -> None:
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
-def test_a_box_or_words_come_first() -> None:
-    for prompt, first in (("box", Box(20, 20, 41, 41)), ("text", Text("cup"))):
+def test_a_box_a_stroke_or_words_come_first() -> None:
+    stroke = Scribble(middle_stroke(square() == 255))
+    for prompt, first in (("box", Box(20, 20, 41, 41)), ("scribble", stroke), ("text", Text("cup"))):
         segmenter = Exact(2)
         evaluate([item(square(), text="cup")], segmenter=segmenter, name="set", prompt=prompt)
         assert [p.items[0] for p, _ in segmenter.asked] == [first, first]
