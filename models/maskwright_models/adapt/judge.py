@@ -174,11 +174,9 @@ def decide(before: Judged, after: Judged) -> Verdict:
     return Verdict(True, f"Better on masks it has not seen: {told}.")
 
 
-def report_labels(before: Judged, after: Judged | None) -> dict[str, Any]:
+def report_labels(before: Judged, after: Judged) -> dict[str, Any]:
     """Figures of each label, before and after."""
     out: dict[str, Any] = {}
     for label in sorted(set(before.labels)):
-        out[label] = {"before": before.figures(label)}
-        if after is not None:
-            out[label]["after"] = after.figures(label)
+        out[label] = {"before": before.figures(label), "after": after.figures(label)}
     return out

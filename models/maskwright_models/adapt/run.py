@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,20 +18,21 @@ from maskwright_models.adapt.files import README, REPORT, readme, write_folder
 from maskwright_models.adapt.items import FEWEST_HELD, Item, Material, Place, Split, split, spread
 from maskwright_models.adapt.judge import MOST, Judged, Verdict, decide, judge, report_labels
 from maskwright_models.adapt.shelf import Filler, Seen, Shelf
-from maskwright_models.adapt.training import Recipe, Trained, train_head
+from maskwright_models.adapt.training import Recipe, between, train_head
 from maskwright_models.export.install import new_folder
 from maskwright_models.export.read_back import read_head
+from maskwright_models.zoo.dinov2_imsa import Head
 
 ADAPTED, KEPT = "adapted", "base kept"
 """Decisions."""
 MOST_VIEWS = 150
 """Views that are trained on at most, slices first: each takes over a megabyte, and half a second to encode."""
-MOST_CHOSEN_BY = 16
-"""Masks that the choice among the trained heads goes by at most; the comparison itself has :data:`MOST`."""
+SHARES = (0.25, 0.5, 1.0)
+"""How far from the base towards what was trained the heads lie that are compared with the base."""
 FILL_SHARE = 0.35
 """Part of the time after which no more features are computed."""
-JUDGE_SHARE = 0.15
-"""Part of the time that a comparison may take; there are two."""
+JUDGE_SHARE = 0.1
+"""Part of the time that measuring a head may take."""
 LEAST_TRAINING = 0.1
 """Part of the time below which training is not begun."""
 
@@ -85,6 +87,15 @@ def adapt(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class _Tried:
+    """A head at ``share`` of the way from the base, measured."""
+
+    share: float
+    judged: Judged
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Work:
     """One adaptation."""
 
@@ -110,34 +121,34 @@ class _Work:
         before = self._judged(self.base, held, shelf, is_late=lambda: clock.share - start > JUDGE_SHARE)
         held, judging = held[: len(before.labels)], clock.share - start
         trained = self._filled(filler, parts.trained)
-        until = 0.98 - 1.25 * judging
+        until = 0.98 - 1.25 * len(SHARES) * judging
         if until - clock.share < LEAST_TRAINING:
             raise self._too_short()
         self.say(f"training on {_count(trained)} views of masks")
         recipe = self.recipe or Recipe(until=until, seed=options.seed)
-        seen = [view for place in _places(spread(held, MOST_CHOSEN_BY)) for view in shelf.views[place]]
-        passes = read_card(self.base).first_passes
-        done = train_head(
-            head, trained, seen or trained, recipe=recipe, clock=clock, passes=passes, on_step=self._on_step
-        )
-        report = self._report(parts, held, done, shelf, trained)
-        verdict, after = Verdict(False, "Training found nothing better than the base, which stays."), None
-        if done.head is not None:
-            about = self._about(report)
-            write_folder(done.head, self.base, folder, name=material.name, about=about)
-            after = self._judged(folder, held, shelf)
-            verdict = decide(before, after)
-        report["decision"] = ADAPTED if verdict.adopted else KEPT
-        report |= {"reason": verdict.reason, "before": before.figures()}
-        if after is not None:
-            report["after"] = after.figures()
-        report |= {"labels": report_labels(before, after), "minutes": round(clock.used / 60, 2)}
-        if verdict.adopted:
+        end, steps = train_head(head, trained, recipe=recipe, clock=clock, on_step=self._on_step)
+        tried = [self._tried(head, end, share, before, held, shelf) for share in SHARES]
+        chosen = max(tried, key=lambda one: (one.verdict.adopted, one.judged.figures()["mean_iou"]))
+        report = self._report(parts, held, steps, shelf, trained)
+        report |= {"decision": ADAPTED if chosen.verdict.adopted else KEPT, "reason": chosen.verdict.reason}
+        report |= {"before": before.figures(), "after": chosen.judged.figures(), "share": chosen.share}
+        report["tried"] = [{"share": one.share, "reason": one.verdict.reason} for one in tried]
+        report |= {"labels": report_labels(before, chosen.judged), "minutes": round(clock.used / 60, 2)}
+        if chosen.verdict.adopted:
+            best = between(head, end, chosen.share)
+            write_folder(best, self.base, folder, name=material.name, about=self._about(report))
             report["model"] = folder.name
             kept = {k: v for k, v in report.items() if k != "notes"}  # they name scans, and a model is passed on
             (folder / REPORT).write_text(json.dumps(kept, indent=1) + "\n", "utf-8")
             (folder / README).write_text(readme(read_card(folder), report), "utf-8")
         return report
+
+    def _tried(self, base: Head, end: Head, share: float, before: Judged, held: Sequence[Item], shelf: Shelf) -> _Tried:
+        """What the head at ``share`` of the way is worth, as a model folder that is thrown away."""
+        with tempfile.TemporaryDirectory(prefix="maskwright-adapt-") as scratch:
+            write_folder(between(base, end, share), self.base, Path(scratch), name=self.material.name, about={})
+            judged = self._judged(Path(scratch), held, shelf)
+        return _Tried(share, judged, decide(before, judged))
 
     def _filled(self, filler: Filler, items: Sequence[Item]) -> list[Seen]:
         """Views to train on."""
@@ -194,7 +205,7 @@ class _Work:
         self,
         parts: Split,
         held: Sequence[Item],
-        done: Trained,
+        steps: int,
         shelf: Shelf,
         trained: Sequence[Seen],
     ) -> dict[str, Any]:
@@ -214,9 +225,7 @@ class _Work:
                 "late": counts.late,
             },
             "slices": {"from_store": counts.stored, "encoded": counts.encoded, "extra_views": counts.extra},
-            "steps": done.steps,
-            "share": done.share,
-            "figures": [[share, round(value, 4)] for share, value in done.figures],
+            "steps": steps,
             "notes": [*self.material.notes, *shelf.notes],
         }
 

@@ -11,11 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maskwright.core.metrics import dice_of_iou, iou
-from maskwright.core.protocol import deepest_error
 from maskwright_models.adapt.clock import Clock
 from maskwright_models.adapt.shelf import Seen
-from maskwright_models.data.clicks import PAD, to_input
 from maskwright_models.data.samples import Sample
 from maskwright_models.export.read_back import TRAINED_WITH
 from maskwright_models.train.losses import head_loss
@@ -36,10 +33,8 @@ class Recipe:
     """How far, and how, a head may go. ``until`` is the part of the clock's time at which training ends at the latest.
 
     ``pull`` times the learning rate is how far each step takes the weights back to those of the base (L2-SP: Li et al.,
-    "Explicit Inductive Bias for Transfer Learning", 2018). ``shares`` are how far towards the trained weights the
-    candidates lie (Wortsman et al., "Robust Fine-tuning of Zero-Shot Models", 2022). Each mask of each view is looked
-    at ``looks`` times, in ``least_steps`` steps or more; ``read_again`` is the share of first answers that are given
-    back without a correction, ``clicks`` how many of them the choice among the candidates goes by.
+    "Explicit Inductive Bias for Transfer Learning", 2018). Each mask of each view is looked at ``looks`` times, in
+    ``least_steps`` steps or more; ``read_again`` is the share of first answers that come back without a correction.
     """
 
     until: float = 0.8
@@ -50,8 +45,6 @@ class Recipe:
     warmup_steps: int = 10
     clip: float = 1.0
     read_again: float = 0.3
-    clicks: int = 4
-    shares: tuple[float, ...] = (0.25, 0.5, 1.0)
     least_steps: int = 80
     looks: int = 8
     seed: int = 1
@@ -61,30 +54,17 @@ class Recipe:
         return max(self.least_steps, self.looks * sum(len(view.labels) for view in views) // self.objects)
 
 
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """The best head, None where the base was not beaten; ``figures`` has (share of the way, figure), the base first."""
-
-    head: Head | None
-    steps: int
-    share: float
-    figures: tuple[tuple[float, float], ...]
-
-
 def train_head(
     base: Head,
     views: Sequence[Seen],
-    compared: Sequence[Seen],
     *,
     recipe: Recipe,
     clock: Clock,
-    passes: int = 1,
     on_step: Callable[[int, float], None] | None = None,
-) -> Trained:
-    """Fit a copy of ``base`` to ``views``, and take as much of that as does best on ``compared``.
+) -> tuple[Head, int]:
+    """Fit a copy of ``base`` to ``views``; the copy, its weights averaged, and the steps that there was time for.
 
-    The first answer is read ``passes`` times, as the app does. ``on_step(step, share)`` is told what part of the
-    training is done.
+    ``on_step(step, share)`` is told what part of the training is done.
     """
     torch.manual_seed(recipe.seed)
     rng = np.random.default_rng(recipe.seed)
@@ -99,16 +79,14 @@ def train_head(
     means = [p for p, q in zip(average.parameters(), head.parameters(), strict=True) if q.requires_grad]
     optimiser = torch.optim.AdamW(moving, lr=recipe.rate, betas=(0.9, 0.99), weight_decay=0.0)
     draw, steps, step = Draw(views, rng), recipe.steps(views), 0
-    began = clock.share
-    figures = [(0.0, figure(base, compared, clicks=recipe.clicks, passes=passes))]
     start = before = clock.share
-    until, longest = recipe.until - len(recipe.shares) * (start - began), 0.0
+    longest = 0.0
     while step < steps:
         at = clock.share
         before, longest = at, max(longest, at - before)
-        if step and at + longest > until:
+        if step and at + longest > recipe.until:
             break
-        progress = max(step / steps, (at - start) / max(until - start, 1e-9))
+        progress = max(step / steps, (at - start) / max(recipe.until - start, 1e-9))
         rate = recipe.rate * min(1.0, (step + 1) / recipe.warmup_steps)
         rate *= 0.05 + 0.475 * (1 + math.cos(math.pi * min(progress, 1.0)))
         _one_step(head, draw(recipe.objects), optimiser, moving, rng, rate=rate, recipe=recipe)
@@ -120,20 +98,19 @@ def train_head(
                 mean.lerp_(now, 1 - keep)
         if on_step is not None:
             on_step(step, step / steps)
-    ends = [mean.detach().clone() for mean in means]
-    for share in recipe.shares:
-        _go(means, home, ends, share)
-        figures.append((share, figure(average, compared, clicks=recipe.clicks, passes=passes)))
-    share, _ = max(figures, key=lambda pair: pair[1])  # the base where nothing is better
-    _go(means, home, ends, share)
-    return Trained(average.eval() if share else None, step, share, tuple(figures))
+    return average.eval(), step
 
 
-def _go(weights: Sequence[Tensor], home: Sequence[Tensor], ends: Sequence[Tensor], share: float) -> None:
-    """Set ``weights`` to those at ``share`` of the way from ``home`` to ``ends``."""
+def between(base: Head, trained: Head, share: float) -> Head:
+    """The head at ``share`` of the way from ``base`` to ``trained``.
+
+    Source: Wortsman et al., "Robust Fine-tuning of Zero-Shot Models", 2022.
+    """
+    head = copy.deepcopy(trained)
     with torch.no_grad():
-        for weight, first, last in zip(weights, home, ends, strict=True):
-            weight.copy_(torch.lerp(first, last, share))
+        for weight, first in zip(head.parameters(), base.parameters(), strict=True):
+            weight.copy_(torch.lerp(first, weight, share))
+    return head.eval()
 
 
 class Draw:
@@ -207,51 +184,6 @@ def _one_step(
     if torch.isfinite(norm):
         optimiser.step()
     return total.item()
-
-
-def figure(head: Head, views: Sequence[Seen], *, clicks: int, passes: int = 1, batch: int = 8) -> float:
-    """Mean Dice over the first ``clicks`` clicks of the protocol on the grid of the head, 0..1."""
-    objects = [(view, k) for view in views for k in range(len(view.truths))]
-    found = [
-        figures_of(head, objects[i : i + batch], clicks=clicks, passes=passes) for i in range(0, len(objects), batch)
-    ]
-    return float(np.mean(np.concatenate(found)))
-
-
-@torch.no_grad()
-def figures_of(head: Head, objects: Sequence[tuple[Seen, int]], *, clicks: int, passes: int = 1) -> np.ndarray:
-    """Dice of each object after each click of the number-of-clicks protocol, (objects, clicks).
-
-    The first answer is read ``passes`` times, as the app does.
-    """
-    device = next(head.parameters()).device
-    features = _maps([tuple(a[0] for a in view.arrays) for view, _ in objects], device)
-    truths = [view.truths[k] for view, k in objects]
-    valid = [view.valid[k] for view, k in objects]
-    b, shape = len(objects), truths[0].shape
-    free = [np.ones(shape, np.float32) for _ in objects]
-    masks = np.zeros((b, *shape), bool)
-    coords = np.zeros((b, clicks, 2), np.float32)
-    labels = np.full((b, clicks), PAD, np.float32)
-    logits, has = torch.zeros(b, 1, *shape, device=device), torch.zeros(b, device=device)
-    text, no_text = torch.zeros(b, TEXT_WIDTH, device=device), torch.zeros(b, device=device)
-    out = np.zeros((b, clicks))
-    for n in range(clicks):
-        for i in range(b):
-            click = deepest_error(masks[i], truths[i], valid[i], free[i])
-            if click is not None:
-                x, y, positive = click
-                free[i][y, x] = 0
-                coords[i, n], labels[i, n] = to_input(np.array([x, y])), float(positive)
-        asked = (torch.from_numpy(coords[:, : n + 1]).to(device), torch.from_numpy(labels[:, : n + 1]).to(device))
-        for _ in range(1 if n else passes):
-            with _autocast(device):
-                every, scores = head(*features, *asked, logits, has, text, no_text)
-            chosen = every[torch.arange(b), scores.argmax(1)].float()
-            logits, has = chosen[:, None].clamp(-20, 20), torch.ones_like(has)
-        masks = (chosen > 0).cpu().numpy()
-        out[:, n] = [dice_of_iou(iou(m, t, v)) for m, t, v in zip(masks, truths, valid, strict=True)]
-    return out
 
 
 def _maps(views: Sequence[tuple[np.ndarray, ...]], device: torch.device) -> tuple[Tensor, ...]:
