@@ -273,6 +273,7 @@ def test_only_a_head_that_wins_is_taken() -> None:
         (judged([0.5, 0.6, 0.7, 0.8]), "no better"),
         (judged([0.5, 0.7, 0.8, 0.85]), "no better"),
         (judged([0.49, 0.6, 0.7, 0.7]), "is worse"),
+        (judged([0.51, 0.5, 0.6, 0.7]), "wins and loses"),
         (judged([0.6, 0.7, 0.8, 0.8], box=0.7), "Dice of a box alone would fall"),
         (judged([0.6, 0.7, 0.8, 0.8], text=0.7), "Dice of words alone would fall"),
     ):
@@ -281,7 +282,7 @@ def test_only_a_head_that_wins_is_taken() -> None:
 
 
 def test_what_both_figures_say_is_not_outvoted() -> None:
-    assert decide(judged([0.5, 0.85, 0.85, 0.85]), judged([0.6, 0.6, 0.7, 0.9])).adopted
+    assert decide(judged([0.5, 0.85, 0.85, 0.85]), judged([0.6, 0.6, 0.9, 0.9])).adopted
 
 
 def test_neither_a_first_click_nor_fewer_clicks_excuse_a_worse_head() -> None:

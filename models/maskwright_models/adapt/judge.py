@@ -23,7 +23,7 @@ CLICKS = 20
 MOST = 40
 """Masks that are compared on at most, evenly spread over those that were kept back."""
 FOLLOWED = 10
-"""Clicks whose mean IoU decides where two figures contradict each other: of a few masks the steadiest there is."""
+"""Clicks whose mean IoU decides where two figures do not agree: of a few masks the steadiest there is."""
 SLACK = {"dice@1": 0.02, "box_dice": 0.01, "text_dice": 0.02}
 """How much the mean Dice of one click, of a box or of words alone may fall."""
 NAMES = {"dice@1": "one click", "box_dice": "a box alone", "text_dice": "words alone"}
@@ -151,9 +151,9 @@ class Verdict:
 
 
 def decide(before: Judged, after: Judged) -> Verdict:
-    """The adapted head has to win: better in Dice after one click or in clicks to IoU 0.9, and worse in neither.
+    """The adapted head has to win, in Dice after one click and in clicks to IoU 0.9.
 
-    Where the two contradict each other, the mean IoU of the first :data:`FOLLOWED` clicks must not fall. One click, a
+    Where it wins in only one of them, the mean IoU of the first :data:`FOLLOWED` clicks must not fall. One click, a
     box, and words must not lose more than :data:`SLACK`.
     """
     old, new = before.figures(), after.figures()
@@ -165,7 +165,7 @@ def decide(before: Judged, after: Judged) -> Verdict:
     if max(gains) <= 0:
         words = "no better" if min(gains) == 0 else "worse"
         return Verdict(False, f"The adapted head is {words} on masks it has not seen ({told}); the base stays.")
-    if min(gains) < 0 and new["mean_iou"] < old["mean_iou"]:
+    if min(gains) <= 0 and new["mean_iou"] < old["mean_iou"]:
         return Verdict(False, f"The adapted head wins and loses on masks it has not seen ({told}); the base stays.")
     for name, slack in SLACK.items():
         if name in old and new.get(name, 0.0) < old[name] - slack:
