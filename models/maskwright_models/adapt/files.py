@@ -94,7 +94,8 @@ def readme(card: ModelCard, report: Mapping[str, Any]) -> str:
         "be used at any time. The encoder is the same file, so stored features hold for both.",
         "",
         f"Trained on {masks['trained']} masks, compared on {masks['compared']} others, "
-        f"parted by {report['split']}; {report['steps']} steps, {report['minutes']} minutes in all.",
+        f"parted by {report['split']}; {report['steps']} steps, {report['minutes']} minutes in all. The head lies at "
+        f"{100 * report['share']:.0f} % of the way from the base to what was trained.",
         "",
         "| | " + " | ".join(columns) + " |",
         "|---|" + "---:|" * len(columns),
