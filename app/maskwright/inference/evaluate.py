@@ -245,7 +245,9 @@ def _run(
             if click is None:
                 break
             x, y, positive = click
-            proposed = _proposed(previous, truth, free) if previous and prompt in ("proposal", "checked") else None
+            proposed = None
+            if prompt in ("proposal", "checked") and previous is not None:
+                proposed = _proposed(previous, truth, free)
             if proposed and (prompt == "proposal" or _is_wrong(prediction, truth, valid, proposed)):
                 x, y, positive = proposed
             free[y, x] = 0

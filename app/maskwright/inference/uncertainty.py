@@ -106,7 +106,7 @@ def doubt(
     mean = np.tensordot(weights, shares, 1)
     spread = np.sqrt(np.maximum(np.tensordot(weights, shares**2, 1) - mean**2, 0))
     answer = logits > 0
-    overlap = float(sum(w * _iou(one > 0, answer) for w, (one, _) in zip(weights, members, strict=True)))
+    overlap = min(_iou(one > 0, answer) for one, _ in members)
     votes = np.tensordot(weights, np.stack([(one > 0) != answer for one, _ in members]).astype(np.float32), 1)
     click = _deepest(votes, answer, prompts, frame, policy)
     return Uncertainty(

@@ -74,6 +74,12 @@ def test_the_score_grows_with_disagreement_and_falls_with_the_predicted_iou() ->
     assert doubt_of(calm, cells(BODY), score=0.3).score > doubt_of(calm, cells(BODY), score=0.8).score + 0.2
 
 
+def test_one_member_that_disagrees_is_enough_for_the_score() -> None:
+    split = doubt_of(Run((cells(BODY), 0.9), (cells(ARM), 0.7)), cells(BODY))
+    torn = doubt_of(Run((cells(ARM), 0.9)), cells(BODY))
+    assert split.score == pytest.approx(torn.score) and split.map.max() < torn.map.max() + 1e-6
+
+
 def test_candidates_that_scored_nearly_as_well_are_members_and_the_rest_are_not() -> None:
     near = doubt_of(Run((cells(BODY), 0.9), (cells(BODY, ARM), 0.85)), cells(BODY))
     far = doubt_of(Run((cells(BODY), 0.9), (cells(BODY, ARM), 0.59)), cells(BODY))
