@@ -1,4 +1,4 @@
-"""The number-of-clicks protocol: one object to measure, where the next click goes, when a curve has arrived.
+"""The number-of-clicks protocol: one object to measure, where a click or a stroke goes, when a curve has arrived.
 
 Source: Sofiiuk et al., "Reviving Iterative Training with Mask Guidance" (RITM), 2021, as InterFormer uses it;
 the random points are those of IMIS-Net's test script (CVPR 2025).

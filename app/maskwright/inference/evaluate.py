@@ -244,12 +244,10 @@ def _run(
             click = deepest_error(prediction, truth, valid, free)
             if click is None:
                 break
-            x, y, positive = click
-            proposed = None
             if prompt in ("proposal", "checked") and previous is not None:
-                proposed = _proposed(previous, truth, free)
-            if proposed and (prompt == "proposal" or _is_wrong(prediction, truth, valid, proposed)):
-                x, y, positive = proposed
+                wrong = (prediction != truth) & valid if prompt == "checked" else np.ones_like(valid)
+                click = _proposed(previous, truth, wrong & (free > 0)) or click
+            x, y, positive = click
             free[y, x] = 0
             prompts = prompts.add(Point(float(x), float(y), positive=positive))
         start = time.perf_counter()
@@ -277,18 +275,16 @@ def _doubt(answer: Segmentation) -> float:
     return float("nan") if found is None else found.score
 
 
-def _proposed(answer: Segmentation, truth: np.ndarray, free: np.ndarray) -> tuple[int, int, bool] | None:
-    """Where the model proposes a click, with the sign that a user gives it; None where it has no (new) place."""
+def _proposed(answer: Segmentation, truth: np.ndarray, taken: np.ndarray) -> tuple[int, int, bool] | None:
+    """Where the model proposes a click, with the sign that a user gives it; None where none of ``taken`` is proposed.
+
+    ``taken`` (Y, X) bool are the places that the user would click.
+    """
     proposed = answer.next_click
     if proposed is None:
         return None
     x, y = (int(np.clip(round(v), 0, n - 1)) for v, n in zip(proposed[:2], truth.shape[::-1], strict=True))
-    return (x, y, bool(truth[y, x])) if free[y, x] else None
-
-
-def _is_wrong(prediction: np.ndarray, truth: np.ndarray, valid: np.ndarray, click: tuple[int, int, bool]) -> bool:
-    x, y, _ = click
-    return bool(valid[y, x] and prediction[y, x] != truth[y, x])
+    return (x, y, bool(truth[y, x])) if taken[y, x] else None
 
 
 def first_prompt(kind: str, truth: np.ndarray, text: str) -> Prompts:

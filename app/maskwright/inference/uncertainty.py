@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from maskwright.core.metrics import iou
 from maskwright.core.preprocess import SliceTransform
 from maskwright.core.prompts import Box, Point, Prompt, Prompts, Scribble
 
@@ -106,7 +107,7 @@ def doubt(
     mean = np.tensordot(weights, shares, 1)
     spread = np.sqrt(np.maximum(np.tensordot(weights, shares**2, 1) - mean**2, 0))
     answer = logits > 0
-    overlap = min(_iou(one > 0, answer) for one, _ in members)
+    overlap = min(iou(one > 0, answer) for one, _ in members)
     votes = np.tensordot(weights, np.stack([(one > 0) != answer for one, _ in members]).astype(np.float32), 1)
     click = _deepest(votes, answer, prompts, frame, policy)
     return Uncertainty(
@@ -179,8 +180,3 @@ def _deepest(
 
 def _probability(logits: np.ndarray) -> np.ndarray:
     return (1 / (1 + np.exp(-np.clip(logits, -30, 30)))).astype(np.float32)
-
-
-def _iou(one: np.ndarray, other: np.ndarray) -> float:
-    union = np.count_nonzero(one | other)
-    return np.count_nonzero(one & other) / union if union else 1.0
