@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from maskwright.core.features import CropBox, Features
+from maskwright.core.metrics import iou
 from maskwright.core.preprocess import SliceTransform
 from maskwright.core.prompts import Prompts
 from maskwright.inference.segmentation import Segmentation, Zoomed
@@ -174,8 +175,7 @@ def _believed(
         return False
     y0, x0, y1, x1 = box
     before = full.mask[y0:y1, x0:x1]
-    overlap = np.count_nonzero(closer.mask & before) / np.count_nonzero(closer.mask | before)
-    usual = goes_on or overlap >= policy.least_overlap
+    usual = goes_on or iou(closer.mask, before) >= policy.least_overlap
     need = full.score - policy.slack if usual else full.score + policy.clear_gain
     return closer.score >= need
 
